@@ -1,0 +1,1 @@
+"""Networks: photopic's own fast ones, pretrained backbones, timm's architectures."""

@@ -1,0 +1,1 @@
+"""Recipes and the ways of training: scratch, frozen, fine-tune."""
