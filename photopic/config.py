@@ -349,7 +349,9 @@ def override(recipe: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:
             child = node.get(parent)
             if not isinstance(child, dict):
                 known = sorted(known_keys(recipe))
-                raise ConfigError(f'option "{key}" is not known in the way {recipe.way}.{did_you_mean(key, known)}')
+                raise ConfigError(
+                    f'option "{key}" is not known in the way {recipe.way}.{did_you_mean(key, known)}'
+                )
             node = child
         if last not in node and key not in known_keys(recipe) and last not in _DISCRIMINATORS:
             hint = did_you_mean(key, sorted(known_keys(recipe)))

@@ -1,0 +1,154 @@
+"""Every write of photopic: whole or not at all, on the disk before anyone relies on it. And where caches live."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from photopic.errors import UserError
+
+_LOCK_STALE_S = 24 * 3600.0
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` with `data`: temp file beside it, flush, fsync, rename, fsync of the folder.
+
+    Raises UserError that names the path when the disk is full or the folder cannot be written.
+    """
+    write_with(path, lambda file: file.write(data))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` with UTF-8 text, atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` with readable JSON, atomically. NaN and infinity are refused (they are no JSON)."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_with(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Replace `path` with whatever `write` puts into the binary file it is given, atomically."""
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                Path(temporary).unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable. Windows has no handle for folders, and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_error(path: Path, error: OSError) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"{path}: the disk is full. Free some space, or choose another folder; nothing was replaced."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UserError(
+            f"{path}: cannot write here ({error.strerror}). Choose a folder that you may write to."
+        )
+    return UserError(f"{path}: cannot write ({error.strerror or error}).")
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_dir() -> Path:
+    """The folder of indexes, pixel and feature stores: PHOTOPIC_CACHE, or the platform's cache folder.
+
+    All of it is safe to delete.
+    """
+    chosen = os.environ.get("PHOTOPIC_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("photopic", appauthor=False))
+
+
+@contextmanager
+def lock(path: Path, *, timeout_s: float = 600.0) -> Iterator[None]:
+    """Hold a lock file while the block runs, so that two processes do not build the same thing.
+
+    Portable: exclusive creation of a file. A lock that is a day old was left by a process that died, and is
+    broken. Raises UserError when the lock is not free within `timeout_s`.
+    """
+    path = Path(path)
+    deadline = time.monotonic() + timeout_s
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while not _create_exclusively(path):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LOCK_STALE_S or _owner_is_gone(path):
+                path.unlink()
+                continue
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{path}: another photopic holds this lock. Wait for it, or delete the file if none runs."
+            )
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _create_exclusively(path: Path) -> bool:
+    try:
+        with path.open("x") as file:
+            file.write(str(os.getpid()))
+    except (FileExistsError, PermissionError):  # Windows answers PermissionError while the holder deletes it
+        return False
+    except OSError as error:
+        raise _write_error(path, error) from error
+    return True
+
+
+def _owner_is_gone(path: Path) -> bool:
+    """Whether the process that wrote the lock has ended; False where the platform cannot tell."""
+    if os.name == "nt":
+        return False
+    text = path.read_text()
+    if not text.isdigit():
+        return False
+    try:
+        os.kill(int(text), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

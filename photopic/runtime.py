@@ -1,0 +1,103 @@
+"""Where and how a training runs: device, precision, threads, and randomness as a pure function of its keys."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from photopic.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One process's device, with the reason for each automatic choice."""
+
+    device: torch.device
+    reason: str
+    precision: torch.dtype
+    """Type of convolutions and matrix products; weights stay float32."""
+    threads: int
+    """Intra-op threads of the CPU."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """A context that runs convolutions in `precision`; does nothing in float32."""
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.precision)
+
+    def to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        """`tensor` on the device; towards CUDA through pinned memory, without waiting."""
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def describe(self) -> dict[str, Any]:
+        """What to write into a run so that its numbers can be placed."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.processor()
+        return {
+            "device": str(self.device),
+            "device_name": name or platform.machine(),
+            "reason": self.reason,
+            "precision": str(self.precision).removeprefix("torch."),
+            "threads": self.threads,
+            "cpu_count": os.cpu_count(),
+            "platform": platform.platform(),
+        }
+
+
+def choose_runtime(device: str = "auto") -> Runtime:
+    """The runtime for `device` (one of DEVICES), and why.
+
+    Raises ConfigError for an unknown or absent device.
+    """
+    threads = torch.get_num_threads()
+    if device == "auto":
+        kind, reason = _best_device()
+    else:
+        kind, reason = _named_device(device), "asked for"
+    precision = torch.float32
+    if kind == "cuda":
+        precision = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        torch.backends.cudnn.benchmark = False  # the chosen kernels would differ from run to run
+        torch.backends.cudnn.deterministic = True
+    return Runtime(torch.device(kind), reason, precision, threads)
+
+
+def _best_device() -> tuple[str, str]:
+    if torch.cuda.is_available():
+        return "cuda", "a CUDA device is present"
+    if torch.backends.mps.is_available():
+        return "mps", "an Apple GPU is present"
+    return "cpu", "no GPU is present"
+
+
+def _named_device(device: str) -> str:
+    kind = device.split(":")[0]
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in present:
+        raise ConfigError(f'device "{device}" is not known. Known: {", ".join(DEVICES)}.')
+    if not present[kind]:
+        raise ConfigError(f'device "{device}" is not present on this machine. Use --device cpu, or auto.')
+    return device
+
+
+def derive_seed(seed: int, *keys: int | str) -> int:
+    """A 63-bit seed that depends on `seed` and all `keys`, and on nothing else.
+
+    SHA-256 over the written-out keys: the same on every machine and in every version of Python.
+    """
+    text = "\x1f".join([str(seed), *(f"{type(key).__name__}:{key}" for key in keys)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generator(seed: int, *keys: int | str) -> torch.Generator:
+    """A CPU generator seeded by `derive_seed(seed, *keys)`."""
+    return torch.Generator().manual_seed(derive_seed(seed, *keys))
