@@ -354,12 +354,16 @@ def override(recipe: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:
                 )
             node = child
         if last not in node and key not in known_keys(recipe) and last not in _DISCRIMINATORS:
-            hint = did_you_mean(key, sorted(known_keys(recipe)))
-            raise ConfigError(f'option "{key}" is not known in the way {recipe.way}.{hint}')
+            raise _unknown_key(recipe, key)
         if last in _DISCRIMINATORS and parents and node.get(last) != value and _is_choice(parents[-1], last):
             node.clear()
         node[last] = value
     return parse_recipe(values, where="options")
+
+
+def _unknown_key(recipe: AnyRecipe, key: str) -> ConfigError:
+    hint = did_you_mean(key, sorted(known_keys(recipe)))
+    return ConfigError(f'option "{key}" is not known in the way {recipe.way}.{hint}')
 
 
 def known_keys(recipe: AnyRecipe) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every write of photopic: whole or not at all, on the disk before anyone relies on it. And where caches live."""
+"""Every write of photopic: whole or not at all, and on the disk before anyone relies on it."""
 
 from __future__ import annotations
 
@@ -72,12 +72,10 @@ def _sync_folder(folder: Path) -> None:
 def _write_error(path: Path, error: OSError) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
-            f"{path}: the disk is full. Free some space, or choose another folder; nothing was replaced."
+            f"{path}: the disk is full. Free some space, or choose another folder; nothing was lost."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return UserError(
-            f"{path}: cannot write here ({error.strerror}). Choose a folder that you may write to."
-        )
+        return UserError(f"{path}: cannot write ({error.strerror}). Choose a folder that you may write to.")
     return UserError(f"{path}: cannot write ({error.strerror or error}).")
 
 
@@ -116,9 +114,7 @@ def lock(path: Path, *, timeout_s: float = 600.0) -> Iterator[None]:
                 path.unlink()
                 continue
         if time.monotonic() > deadline:
-            raise UserError(
-                f"{path}: another photopic holds this lock. Wait for it, or delete the file if none runs."
-            )
+            raise UserError(f"{path}: another photopic holds this lock. Wait, or delete it if none runs.")
         time.sleep(0.05)
     try:
         yield

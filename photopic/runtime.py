@@ -1,4 +1,4 @@
-"""Where and how a training runs: device, precision, threads, and randomness as a pure function of its keys."""
+"""Where and how a training runs: device, precision, threads, and seeds as a pure function of their keys."""
 
 from __future__ import annotations
 

@@ -1,0 +1,328 @@
+"""The run folder: the whole truth about one training, in files that can be copied, mailed and compared.
+
+    run.json             what was trained, on what, with which result; written last, atomically
+    records.jsonl        one record per line: every few steps and every epoch
+    weights.safetensors  the selected weights
+    splits.csv.gz        path, sha256, label, group and split of every image
+    predictions/         index, labels and logits of val and test
+    resume/              two generations of checkpoints, while the training is not complete
+
+Nothing here is a pickle, and run.json holds the SHA-256 of the files beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from photopic.config import Frozen, PreprocessConfig, Recipe
+from photopic.errors import RunError
+from photopic.files import sha256_file, write_bytes, write_json, write_with
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA_VERSION = 1
+MANIFEST = "run.json"
+RECORDS = "records.jsonl"
+WEIGHTS = "weights.safetensors"
+SPLITS = "splits.csv.gz"
+
+Status = Literal["running", "interrupted", "failed", "complete"]
+
+
+class Manifest(Frozen):
+    """The content of run.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    """Version of this format."""
+    status: Status = "running"
+    """running: at work or killed; interrupted: stopped by the user; failed; complete."""
+    created: str
+    """Start, ISO 8601, UTC."""
+    finished: str | None = None
+    """End, ISO 8601, UTC."""
+    seconds: float = 0.0
+    """Working time so far, all sittings together."""
+    recipe: Recipe
+    """The resolved training configuration, preprocessing with its statistics included."""
+    recipe_reason: str = ""
+    """Why this recipe, when it was chosen automatically."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What else was asked for: data path, seed, time limit, device."""
+    class_names: tuple[str, ...]
+    """Classes in the order of the network's outputs."""
+    data: dict[str, Any] = Field(default_factory=dict)
+    """Name, fingerprint, counts and exclusions of the data set."""
+    split_hashes: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the sorted content hashes in each split."""
+    weights_source: dict[str, Any] = Field(default_factory=dict)
+    """Origin, licence and SHA-256 of pretrained weights."""
+    selected: dict[str, Any] = Field(default_factory=dict)
+    """What validation chose: the epoch, or the head's penalty."""
+    results: dict[str, Any] = Field(default_factory=dict)
+    """Scores by split."""
+    test_looks: tuple[dict[str, Any], ...] = ()
+    """Every time the test set was scored: when, and by what."""
+    machine: dict[str, Any] = Field(default_factory=dict)
+    """Device, precision, threads, platform."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of photopic and of the libraries that decide the numbers."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the files beside run.json."""
+    error: str | None = None
+    """Why the run failed."""
+
+
+@dataclass(frozen=True)
+class StoredPredictions:
+    """Logits of one split, as stored beside the run."""
+
+    index: np.ndarray
+    """(N,) int64 rows of splits.csv.gz."""
+    labels: np.ndarray
+    """(N,) int64."""
+    logits: np.ndarray
+    """(N, K) float32."""
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """One image of the data set, as it was split."""
+
+    path: str
+    sha256: str
+    label: str
+    group: str
+    split: str
+
+
+class Run:
+    """A handle on a run folder."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = Path(path)
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, status={self.manifest.status!r})"
+
+    # ---- open and write ---------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: Path, manifest: Manifest) -> Run:
+        """Start a run folder. Raises RunError when the folder holds anything already."""
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(f"{path}: is there already and not empty. Choose another --out, or remove it.")
+        run = cls(path, manifest)
+        run._write_manifest()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Read a run folder.
+
+        Raises RunError when it is none, is damaged, or was written by a newer photopic.
+        """
+        path = Path(path)
+        file = path / MANIFEST
+        if not file.is_file():
+            raise RunError(f"{path}: is no run folder ({MANIFEST} is missing). `photopic runs` lists yours.")
+        try:
+            values = json.loads(file.read_text("utf-8"))
+            version = values["schema_version"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{file}: cannot be read ({error}). Restore it from a copy of the run.") from None
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            raise RunError(
+                f"{file}: has schema version {version}; this photopic reads up to {SCHEMA_VERSION}. Update photopic."
+            )
+        try:
+            return cls(path, Manifest.model_validate(values))
+        except ValidationError as error:
+            field = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise RunError(
+                f"{file}: the field {field} is not as it should be. Restore it from a copy of the run."
+            ) from None
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of run.json and write it."""
+        self.manifest = Manifest.model_validate(self.manifest.model_dump() | changes)
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        write_json(self.path / MANIFEST, self.manifest.model_dump(mode="json"))
+
+    def _register(self, name: str) -> None:
+        self.update(files=self.manifest.files | {name: sha256_file(self.path / name)})
+
+    def verified(self, name: str) -> Path:
+        """The path of a file of this run, after its content was compared with run.json.
+
+        Raises RunError when it is missing or altered.
+        """
+        path = self.path / name
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            raise RunError(
+                f"{self.path}: has no {name} yet (status: {self.manifest.status}). {self._advice()}"
+            )
+        if not path.is_file():
+            raise RunError(f"{path}: is missing. Restore it from a copy of the run, or train again.")
+        if sha256_file(path) != expected:
+            raise RunError(f"{path}: was altered since the training wrote it. Restore it, or train again.")
+        return path
+
+    def _advice(self) -> str:
+        if self.manifest.status in ("running", "interrupted"):
+            return f"`photopic resume {self.path}` goes on with it."
+        return "Train again."
+
+    # ---- what a run is asked for --------------------------------------------------------------------------
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved training configuration."""
+        return self.manifest.recipe
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes in the order of the network's outputs."""
+        return self.manifest.class_names
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """How files become network input, statistics included."""
+        return self.manifest.recipe.preprocess
+
+    # ---- records ------------------------------------------------------------------------------------------
+
+    def append_record(self, record: Mapping[str, Any]) -> None:
+        """Add one line to records.jsonl."""
+        with (self.path / RECORDS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        """All records; a line that a crash cut short is left out."""
+        file = self.path / RECORDS
+        if not file.is_file():
+            return []
+        return list(_parse_lines(file.read_text("utf-8").splitlines()))
+
+    def rewind_records(self, epoch: int) -> None:
+        """Drop the records of `epoch` and later, which a resumed training writes again."""
+        kept = [record for record in self.records() if record.get("epoch", 0) < epoch]
+        write_bytes(self.path / RECORDS, "".join(json.dumps(record) + "\n" for record in kept).encode())
+
+    # ---- weights, splits, predictions -----------------------------------------------------------------------
+
+    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Store the selected weights."""
+        from safetensors.torch import save
+
+        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+        write_bytes(self.path / WEIGHTS, content)
+        self._register(WEIGHTS)
+
+    def load_weights(self) -> dict[str, Tensor]:
+        """The selected weights. Raises RunError when the file is missing, altered or no safetensors."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.verified(WEIGHTS)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise RunError(f"{path}: cannot be read ({error}). Train again.") from None
+
+    def save_splits(self, rows: Iterable[SplitRow]) -> None:
+        """Store how the data set was split."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["path", "sha256", "label", "group", "split"])
+        writer.writerows((row.path, row.sha256, row.label, row.group, row.split) for row in rows)
+        # mtime=0: the same split gives the same bytes
+        write_bytes(self.path / SPLITS, gzip.compress(text.getvalue().encode("utf-8"), 6, mtime=0))
+        self._register(SPLITS)
+
+    def load_splits(self) -> list[SplitRow]:
+        """How the data set was split, one row per image."""
+        content = gzip.decompress(self.verified(SPLITS).read_bytes()).decode("utf-8")
+        return [SplitRow(**row) for row in csv.DictReader(io.StringIO(content))]
+
+    def save_predictions(self, split: str, index: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> None:
+        """Store the logits of one split."""
+        name = f"predictions/{split}.npz"
+        write_with(
+            self.path / name,
+            lambda file: np.savez_compressed(
+                file,
+                index=np.asarray(index, np.int64),
+                labels=np.asarray(labels, np.int64),
+                logits=np.asarray(logits, np.float32),
+            ),
+        )
+        self._register(name)
+
+    def load_predictions(self, split: str) -> StoredPredictions:
+        """The stored logits of one split. Raises RunError when they are missing or altered."""
+        with np.load(self.verified(f"predictions/{split}.npz"), allow_pickle=False) as file:
+            return StoredPredictions(file["index"], file["labels"], file["logits"])
+
+    def note_test_look(self, what: str) -> None:
+        """Record that the test set was scored, before the score is shown."""
+        look = {"time": now(), "what": what}
+        self.update(test_looks=[*self.manifest.test_looks, look])
+
+
+def list_runs(folder: str | Path) -> list[Run]:
+    """All runs directly in `folder`, oldest first; folders that are no runs are left out."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.iterdir()):
+        if (path / MANIFEST).is_file():
+            try:
+                found.append(Run.open(path))
+            except RunError:
+                continue  # `photopic runs` lists what can be opened; opening the other one says what is wrong
+    return sorted(found, key=lambda run: run.manifest.created)
+
+
+def new_run_path(folder: Path, name: str) -> Path:
+    """A folder name that is free: `name`, then `name-2`, `name-3` …"""
+    clean = (
+        "".join(char if char.isalnum() or char in "-_." else "-" for char in name).strip("-.")[:60] or "run"
+    )
+    path, number = folder / clean, 2
+    while path.exists():
+        path, number = folder / f"{clean}-{number}", number + 1
+    return path
+
+
+def now() -> str:
+    """The time, ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _parse_lines(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield cast(dict[str, Any], json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise RunError(
+                    f"{RECORDS}: line {number} is not JSON. Restore it from a copy of the run."
+                ) from None
