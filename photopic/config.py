@@ -201,12 +201,15 @@ class Muon(Frozen):
     """Peak learning rate of convolution filters."""
     momentum: Fraction = 0.6
     """Momentum of convolution filters."""
-    other_learning_rate: Positive = 0.05
-    """Peak learning rate of everything else (norms, biases, last layer)."""
+    head_learning_rate: Positive = 0.67
+    """Peak learning rate of matrices; in photopic's own networks: the last layer."""
+    other_learning_rate: Positive = 0.053
+    """Peak learning rate of everything else (norms, biases)."""
     other_momentum: Fraction = 0.85
-    """Momentum of everything else."""
+    """Momentum of everything that is not a filter."""
     weight_decay: NonNegative = 0.0
-    """L2 penalty of everything else, as a share of its learning rate."""
+    """L2 penalty of everything that is not a filter, per step at the peak rate: gradient plus
+    weight_decay / learning rate times the weight."""
 
 
 Optimizer = Annotated[SGD | Adam | AdamW | Muon, Field(discriminator="name")]

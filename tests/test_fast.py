@@ -1,0 +1,104 @@
+"""The fast network as a member of the family of models: shapes, gradients, saving, refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from photopic.config import FastModel
+from photopic.errors import ConfigError
+from photopic.models.fast import FastNet, initialise
+
+SMALL = FastModel(widths=(8, 12))
+
+
+def network(config: FastModel = SMALL, channels: int = 3, classes: int = 5, size: int = 12) -> FastNet:
+    torch.manual_seed(0)
+    return FastNet(config, channels, classes, size)
+
+
+def batch(channels: int = 3, size: int = 12, n: int = 6) -> torch.Tensor:
+    return torch.randn(n, channels, size, size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("whitening", [True, False])
+@pytest.mark.parametrize("size", [9, 12, 28])
+def test_logits_have_one_row_per_image_and_all_parameters_get_gradients(channels, depth, whitening, size):
+    config = FastModel(widths=(8, 12), depth=depth, whitening=whitening, dropout=0.1)
+    model = network(config, channels, size=size)
+    initialise(model, batch(channels, size))
+    logits = model(batch(channels, size))
+    assert logits.shape == (6, 5)
+    assert torch.isfinite(logits).all()
+    torch.nn.functional.cross_entropy(logits, torch.arange(6) % 5).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_batch_equals_one_by_one_in_evaluation():
+    model = network()
+    model(batch(n=32))
+    model.eval()
+    with torch.no_grad():
+        together = model(batch())
+        alone = torch.cat([model(image[None]) for image in batch()])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_channels_last_gives_the_same_logits():
+    model = network().eval()
+    with torch.no_grad():
+        wanted = model(batch())
+        got = model.to(memory_format=torch.channels_last)(batch().to(memory_format=torch.channels_last))
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_saved_and_loaded_network_gives_equal_logits():
+    model = network()
+    initialise(model, batch())
+    model(batch())
+    twin = FastNet(SMALL, 3, 5, 12)
+    twin.load_state_dict(model.state_dict())
+    assert torch.equal(model.eval()(batch()), twin.eval()(batch()))
+
+
+def test_same_seed_gives_same_weights():
+    a, b = network().state_dict(), network().state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_initialise_depends_on_the_images_only():
+    a, b = network(), network()
+    initialise(a, batch())
+    initialise(b, batch())
+    assert a.whitening is not None
+    assert b.whitening is not None
+    assert torch.equal(a.whitening.weight, b.whitening.weight)
+    assert not torch.equal(a.whitening.weight, network().whitening.weight)
+
+
+def test_initialise_leaves_other_models_alone():
+    other = torch.nn.Linear(3, 3)
+    before = other.weight.clone()
+    initialise(other, batch())
+    assert torch.equal(other.weight, before)
+
+
+def test_too_small_images_are_refused_with_the_cure():
+    with pytest.raises(ConfigError, match=r"need images of 9 pixels or more .preprocess.size=8"):
+        FastNet(FastModel(widths=(4, 4, 4)), 3, 2, 8)
+
+
+def test_it_learns_two_patterns():
+    model = network(classes=2)
+    initialise(model, batch())
+    images = torch.randn(64, 3, 12, 12, generator=torch.Generator().manual_seed(2))
+    labels = torch.arange(64) % 2
+    images[labels == 1, :, :, :6] += 1.0
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(30):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+    assert (model(images).argmax(1) == labels).float().mean() > 0.95

@@ -1,0 +1,192 @@
+"""Optimizers against stock torch.optim, and Muon against a singular value decomposition in float64."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from photopic.config import SGD, Adam, AdamW, Muon
+from photopic.training.optimizers import COEFFICIENTS, build_optimizer, orthogonalise
+
+ALL = [SGD(weight_decay=0.01), Adam(), AdamW(), Muon(weight_decay=0.004)]
+
+
+def small_model(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(64, 5)
+    )
+
+
+def train(
+    model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 5, seed: int = 1
+) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        images = torch.randn(6, 3, 8, 8, generator=generator)
+        loss = nn.functional.cross_entropy(model(images), torch.arange(6) % 5)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def weights_and_rest(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    parameters = list(model.parameters())
+    return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+
+
+@pytest.mark.parametrize(
+    ("config", "stock"),
+    [
+        (
+            SGD(learning_rate=0.1, momentum=0.8, weight_decay=0.01),
+            lambda groups: torch.optim.SGD(groups, lr=0.1, momentum=0.8, nesterov=True),
+        ),
+        (SGD(learning_rate=0.1, momentum=0.0), lambda groups: torch.optim.SGD(groups, lr=0.1)),
+        (Adam(learning_rate=0.01), lambda groups: torch.optim.Adam(groups, lr=0.01)),
+        (
+            AdamW(learning_rate=0.01, beta_1=0.8, beta_2=0.95, weight_decay=0.1),
+            lambda groups: torch.optim.AdamW(groups, lr=0.01, betas=(0.8, 0.95)),
+        ),
+    ],
+)
+def test_the_stock_rules_do_what_torch_does_and_spare_biases_from_decay(config, stock):
+    ours, theirs = small_model(), small_model()
+    decayed, spared = weights_and_rest(theirs)
+    decay = getattr(config, "weight_decay", 0.0)
+    reference = stock([{"params": decayed, "weight_decay": decay}, {"params": spared, "weight_decay": 0.0}])
+    got = train(ours, build_optimizer(config, ours))
+    wanted = train(theirs, reference)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("config", ALL, ids=lambda config: config.name)
+def test_every_group_names_its_peak_and_scales_it(config):
+    model = small_model()
+    groups = [
+        {"params": list(model[0].parameters()), "lr_scale": 0.5},
+        {"params": list(model[4].parameters())},
+    ]
+    plain = build_optimizer(config, model).param_groups
+    scaled = build_optimizer(config, groups).param_groups
+    assert all(group["lr"] == group["peak_lr"] > 0 for group in plain + scaled)
+    filters = [g for g in scaled if any(p is model[0].weight for p in g["params"])]
+    assert filters[0]["peak_lr"] == 0.5 * config.learning_rate
+
+
+@pytest.mark.parametrize("config", ALL, ids=lambda config: config.name)
+def test_frozen_parameters_are_left_out(config):
+    model = small_model()
+    model[0].weight.requires_grad = False
+    optimizer = build_optimizer(config, model)
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    assert all(p is not model[0].weight for p in held)
+    assert len(held) == len(list(model.parameters())) - 1
+
+
+def test_nothing_to_optimise_is_an_error():
+    model = nn.Linear(2, 2).requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing to optimise"):
+        build_optimizer(SGD(), model)
+
+
+@pytest.mark.parametrize("config", ALL, ids=lambda config: config.name)
+def test_state_survives_safetensors_and_json_bit_for_bit(config):
+    model, twin = small_model(), small_model()
+    optimizer = build_optimizer(config, model)
+    train(model, optimizer, steps=3)
+    state = optimizer.state_dict()
+    tensors, numbers = {}, {}
+    for key, values in state["state"].items():
+        for name, value in values.items():
+            (tensors if isinstance(value, torch.Tensor) else numbers)[f"{key}.{name}"] = value
+    raw = safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()})
+    numbers, groups = json.loads(json.dumps([numbers, state["param_groups"]]))
+    read: dict[int, dict[str, object]] = {}
+    for name, value in {**safetensors.torch.load(raw), **numbers}.items():
+        key, _, field = name.partition(".")
+        read.setdefault(int(key), {})[field] = value
+
+    twin.load_state_dict(model.state_dict())
+    resumed = build_optimizer(config, twin)
+    resumed.load_state_dict({"state": read, "param_groups": groups})
+    for a, b in zip(train(model, optimizer, seed=2), train(twin, resumed, seed=2), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("shape", [(8, 27), (27, 8), (16, 16)])
+def test_orthogonalise_moves_singular_values_as_the_polynomial_says(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    u, s, vh = torch.linalg.svd(matrix.double(), full_matrices=False)
+    a, b, c = COEFFICIENTS
+    s = s / matrix.double().norm()
+    for _ in range(3):
+        s = a * s + b * s**3 + c * s**5
+    torch.testing.assert_close(orthogonalise(matrix).double(), u @ torch.diag(s) @ vh, rtol=1e-4, atol=1e-5)
+
+
+def test_five_steps_come_close_to_the_orthogonal_factor():
+    matrix = torch.randn(16, 144, generator=torch.Generator().manual_seed(4))
+    u, _, vh = torch.linalg.svd(matrix.double(), full_matrices=False)
+    got = orthogonalise(matrix, steps=5).double()
+    values = torch.linalg.svdvals(got)
+    assert values.min() > 0.6
+    assert values.max() < 1.25
+    assert torch.sum(got * (u @ vh)) / (got.norm() * (u @ vh).norm()) > 0.97
+
+
+def test_orthogonalise_of_zeros_is_zeros():
+    assert torch.equal(orthogonalise(torch.zeros(3, 5)), torch.zeros(3, 5))
+
+
+def test_muon_step_is_the_rule_written_out():
+    torch.manual_seed(5)
+    conv = nn.Conv2d(3, 8, 3, bias=False)
+    start = conv.weight.detach().double().clone()
+    optimizer = build_optimizer(Muon(learning_rate=0.1, momentum=0.6), conv)
+    velocity, weight = torch.zeros_like(start), start
+    for step in range(3):
+        gradient = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(step))
+        conv.weight.grad = gradient.clone()
+        optimizer.step()
+        velocity = 0.6 * velocity + gradient.double()
+        direction = orthogonalise((gradient.double() + 0.6 * velocity).view(8, -1)).view(8, 3, 3, 3)
+        weight = weight * 8**0.5 / weight.norm() - 0.1 * direction
+    torch.testing.assert_close(conv.weight.detach().double(), weight, rtol=1e-4, atol=1e-5)
+
+
+def test_muon_gives_everything_but_filters_nesterov_sgd():
+    config = Muon(other_learning_rate=0.02, head_learning_rate=0.3, other_momentum=0.7, weight_decay=0.003)
+    ours, theirs = nn.Linear(6, 5), nn.Linear(6, 5)
+    theirs.load_state_dict(ours.state_dict())
+    reference = torch.optim.SGD(
+        [
+            {"params": [theirs.weight], "lr": 0.3, "weight_decay": 0.003 / 0.3},
+            {"params": [theirs.bias], "lr": 0.02, "weight_decay": 0.003 / 0.02},
+        ],
+        momentum=0.7,
+        nesterov=True,
+    )
+    optimizer = build_optimizer(config, ours)
+    for _ in range(4):
+        for model, rule in ((ours, optimizer), (theirs, reference)):
+            rule.zero_grad()
+            model(torch.ones(2, 6)).square().sum().backward()
+            rule.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.bias, theirs.bias)
+
+
+@pytest.mark.parametrize("config", ALL, ids=lambda config: config.name)
+def test_training_is_deterministic(config):
+    runs = []
+    for _ in range(2):
+        model = small_model()
+        runs.append(train(model, build_optimizer(config, model)))
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
