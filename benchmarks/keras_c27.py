@@ -1,6 +1,6 @@
-"""The course's experiment C27 as its deck describes it, in Keras on TensorFlow: cats vs dogs, backbone frozen.
+"""The course's experiment C27 as its deck describes it, in Keras on TensorFlow: a frozen backbone on photos.
 
-MobileNetV2 without its top, frozen; global average pooling, 64 ReLU, dropout 0.5, 2 softmax; a Keras generator
+MobileNetV2 without its top, frozen; global average pooling, 64 ReLU, dropout 0.5, 2 softmax; a generator
 with rotation 20, shifts and zoom 0.2 for training only; batch 64, 10 epochs, 224 x 224. The backbone has
 random weights (nothing is downloaded): use it for its time, not for its accuracy.
 
