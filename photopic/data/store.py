@@ -1,0 +1,323 @@
+"""The pixel store: every image decoded and resized once, kept as one memory-mapped uint8 file.
+
+`cache_dir()/pixels/<key>.npy` holds (n, size, size, channels) in NumPy's own format, `<key>.json` beside it
+what is needed to trust it. The key is a hash of the images' contents in row order and of the preprocessing:
+a store is never stale, only absent. All of it is safe to delete.
+
+Damage. When the file's size and modification time are those written into the JSON, 17 evenly spaced blocks
+(64 KiB each, so all of a store up to 1 MB) are compared with their SHA-256. When the time differs - any
+ordinary write, a copy, a restored backup - the SHA-256 of all pixels is compared. A store that fails is
+rebuilt. Not seen: a disk that silently changes bits between the sampled blocks of a large store.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import PIL
+import torch
+from torch import Tensor
+
+from photopic.data.dataset import DataSet, Excluded
+from photopic.data.preprocess import Preprocess
+from photopic.errors import ConfigError, DataError, UserError
+from photopic.files import cache_dir, lock, write_json, write_with
+
+Progress = Callable[[int, int, str], None]
+
+_FORMAT = 1
+_BLOCK_BYTES = 65536
+_BLOCKS = 17
+_TASK_IMAGES = 16  # images per task of the pool: small images would drown in the cost of tasks
+_LOCK_TIMEOUT_S = 6 * 3600.0  # another process may be decoding a large data set
+_STALE_TEMP_S = 3600.0  # a temporary file not written to for so long was left by a process that died
+_DEFAULT_LIMIT = 20 * 10**9
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+@dataclass(frozen=True)
+class PixelStore:
+    """Decoded images, ready to be sliced."""
+
+    images_u8: np.ndarray
+    """(n, size, size, channels) uint8; a memory map (copy-on-write), or the data set's own array."""
+    rows: np.ndarray
+    """(n,) int64: the data set's row of each image, in the order asked for, without the failed ones."""
+    failed: list[Excluded]
+    """Images that could not be decoded, with the reason."""
+    path: Path | None
+    """The file; None when the data set's array was used as it is."""
+
+    def tensor(self) -> Tensor:
+        """The same memory as a (n, size, size, channels) uint8 tensor."""
+        return torch.from_numpy(self.images_u8)
+
+
+def open_pixel_store(
+    dataset: DataSet, rows: np.ndarray, preprocess: Preprocess, *, progress: Progress | None = None
+) -> PixelStore:
+    """The stored pixels of these rows of a data set; decoded now if they are not in the cache.
+
+    rows: (n,) integers, at least one; the store keeps their order. An array of the right size passes through
+    with no file. progress(done, total, what) is called while decoding.
+    Raises DataError when no image can be decoded, the disk is full or the store would be above its limit
+    (PHOTOPIC_CACHE_LIMIT, 20 GB if not set).
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    if len(rows) == 0:
+        raise DataError(f"{dataset.name}: no images were asked for.")
+    if _passes_through(dataset.array, preprocess):
+        return PixelStore(_take(dataset.array, rows), rows, [], None)
+    path = _folder() / f"{_key(dataset, rows, preprocess)}.npy"
+    store = _reopen(path, dataset, rows, preprocess)
+    if store is None:
+        with lock(path.with_suffix(".lock"), timeout_s=_LOCK_TIMEOUT_S):
+            store = _reopen(path, dataset, rows, preprocess)  # another process may have built it meanwhile
+            if store is None:
+                _build(path, dataset, rows, preprocess, progress)
+                store = _reopen(path, dataset, rows, preprocess)
+    if store is None:
+        raise DataError(
+            f"{path}: what was written cannot be read back. Check the disk, or set PHOTOPIC_CACHE."
+        )
+    return store
+
+
+def _passes_through(array: np.ndarray | None, preprocess: Preprocess) -> bool:
+    config = preprocess.config
+    wanted = (config.size, config.size, config.channels)
+    return array is not None and array.shape[1:] == wanted and config.crop_fraction == 1.0
+
+
+def _take(array: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+    assert array is not None
+    everything = len(rows) == len(array) and np.array_equal(rows, np.arange(len(array)))
+    return array if everything and array.flags.writeable and array.flags.c_contiguous else array[rows]
+
+
+def _key(dataset: DataSet, rows: np.ndarray, preprocess: Preprocess) -> str:
+    """Content of all images in row order, preprocessing, and Pillow, whose decoder and filters may change."""
+    digest = hashlib.sha256(f"{_FORMAT} {preprocess.key} {PIL.__version__}".encode())
+    for row in rows.tolist():
+        digest.update(f"\n{dataset.index.sha256s[row]}".encode())
+    return digest.hexdigest()
+
+
+def _folder() -> Path:
+    folder = cache_dir() / "pixels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cache_error(folder, error) from error
+    if not os.access(folder, os.W_OK):
+        raise _cache_error(folder, PermissionError(errno.EACCES, "permission denied"))
+    return folder
+
+
+def _cache_error(folder: Path, error: OSError) -> DataError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(
+            f"{folder}: the disk is full; nothing half-written was left. Free some space, or set "
+            "PHOTOPIC_CACHE to a folder on another disk."
+        )
+    reason = error.strerror or str(error)
+    return DataError(
+        f"{folder}: cannot write here ({reason}). Set PHOTOPIC_CACHE to a folder you may write to."
+    )
+
+
+# ---- reading ----------------------------------------------------------------------------------------------
+
+
+def _reopen(path: Path, dataset: DataSet, rows: np.ndarray, preprocess: Preprocess) -> PixelStore | None:
+    """The store at `path`, or None where it is absent, damaged, or an image that failed can be read now."""
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if facts["format"] != _FORMAT or not _is_sound(path, facts):
+            return None
+        images = np.load(path, mmap_mode="c", allow_pickle=False)
+        failed = [
+            Excluded(dataset.index.paths[rows[position]], reason) for position, reason in facts["failed"]
+        ]
+        kept = np.delete(rows, [position for position, _ in facts["failed"]])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    if images.dtype != np.uint8 or len(images) != len(kept):
+        return None
+    for position, _ in facts["failed"]:  # a file that was locked or on an absent disk may be back
+        if not isinstance(_decode_one(dataset, int(rows[position]), preprocess), str):
+            return None
+    with suppress(OSError):
+        os.utime(path.with_suffix(".json"))  # the time of last use
+    return PixelStore(images, kept, failed, path)
+
+
+def _is_sound(path: Path, facts: dict[str, Any]) -> bool:
+    status = path.stat()
+    if status.st_size != facts["bytes"]:
+        return False
+    with path.open("rb") as file:
+        if _sampled_sha256(file, status.st_size) != facts["sampled_sha256"]:
+            return False
+        if status.st_mtime_ns == facts["mtime_ns"]:
+            return True
+        file.seek(facts["header_bytes"])
+        sound: bool = hashlib.file_digest(file, "sha256").hexdigest() == facts["pixels_sha256"]
+    if sound:
+        with suppress(UserError):
+            write_json(path.with_suffix(".json"), {**facts, "mtime_ns": status.st_mtime_ns})
+    return sound
+
+
+def _sampled_sha256(file: IO[bytes], size: int) -> str:
+    digest = hashlib.sha256()
+    last = max(0, size - _BLOCK_BYTES)
+    for i in range(_BLOCKS):
+        file.seek(last * i // (_BLOCKS - 1))
+        digest.update(file.read(_BLOCK_BYTES))
+    return digest.hexdigest()
+
+
+# ---- building ---------------------------------------------------------------------------------------------
+
+
+def _build(
+    path: Path, dataset: DataSet, rows: np.ndarray, preprocess: Preprocess, progress: Progress | None
+) -> None:
+    size, channels = preprocess.config.size, preprocess.config.channels
+    with suppress(OSError):
+        path.with_suffix(".json").unlink()  # what describes the old file must not describe the new one
+    _make_room(path.parent, len(rows) * size * size * channels)
+    failed: list[tuple[int, str]] = []
+    facts: dict[str, Any] = {"format": _FORMAT, "name": dataset.name, "failed": failed}
+
+    def write(file: IO[bytes]) -> None:
+        digest = hashlib.sha256()
+        _write_header(file, (len(rows), size, size, channels))
+        facts["header_bytes"] = file.tell()
+        for position, image in enumerate(_decode_all(dataset, rows, preprocess)):
+            if isinstance(image, str):
+                failed.append((position, image))
+            else:
+                pixels = image.data
+                digest.update(pixels)
+                file.write(pixels)
+            if progress is not None:
+                progress(position + 1, len(rows), "decoding")
+        if len(failed) == len(rows):
+            raise DataError(f"{dataset.name}: none of {len(rows)} images can be read. First: {failed[0][1]}")
+        file.seek(0)
+        _write_header(file, (len(rows) - len(failed), size, size, channels))
+        assert file.tell() == facts["header_bytes"]
+        facts["pixels_sha256"] = digest.hexdigest()
+
+    try:
+        write_with(path, write)
+    except UserError as error:
+        if isinstance(error.__cause__, OSError):
+            raise _cache_error(path.parent, error.__cause__) from error
+        raise
+    with path.open("rb") as file:
+        status = path.stat()
+        facts |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+        facts["sampled_sha256"] = _sampled_sha256(file, status.st_size)
+    write_json(path.with_suffix(".json"), facts)
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    """NumPy leaves room for a growing first axis: the header is as long with fewer images."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _decode_all(dataset: DataSet, rows: np.ndarray, preprocess: Preprocess) -> Iterator[np.ndarray | str]:
+    """Each row's pixels, or the reason why there are none, in order. Pillow works outside the interpreter's
+    lock, so threads are enough; few tasks are under way at a time, so memory stays bounded."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def decode(task: list[int]) -> list[np.ndarray | str]:
+        return [_decode_one(dataset, row, preprocess) for row in task]
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="photopic-decode")
+    under_way: deque[Future[list[np.ndarray | str]]] = deque()
+    try:
+        for start in range(0, len(rows), _TASK_IMAGES):
+            under_way.append(pool.submit(decode, rows[start : start + _TASK_IMAGES].tolist()))
+            if len(under_way) > 2 * threads:
+                yield from under_way.popleft().result()
+        while under_way:
+            yield from under_way.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _decode_one(dataset: DataSet, row: int, preprocess: Preprocess) -> np.ndarray | str:
+    try:
+        image = dataset.image(row, min_side=preprocess.min_side, background=preprocess.config.background)
+        return preprocess.to_store(image)
+    except (DataError, OSError) as error:
+        return str(error)
+
+
+# ---- room -------------------------------------------------------------------------------------------------
+
+
+def _limit_bytes() -> int:
+    text = os.environ.get("PHOTOPIC_CACHE_LIMIT", "").strip()
+    if not text:
+        return _DEFAULT_LIMIT
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", text.upper())
+    if match is None:
+        raise ConfigError(f'PHOTOPIC_CACHE_LIMIT="{text}" is not a size. Write for example "20 GB".')
+    unit = match[2] if match[2].endswith("B") or not match[2] else f"{match[2]}B"
+    return int(float(match[1]) * _UNITS[unit])
+
+
+def _make_room(folder: Path, needed: int) -> None:
+    """Delete the stores not used for longest until `needed` bytes fit into the limit."""
+    limit = _limit_bytes()
+    if needed > limit:
+        raise DataError(
+            f"the decoded images need {needed / 1e9:.1f} GB, but pixel stores are limited to "
+            f"{limit / 1e9:.1f} GB. Choose a smaller size, or set PHOTOPIC_CACHE_LIMIT higher."
+        )
+    stores = sorted(folder.glob("*.npy"), key=_last_used)
+    total = sum(path.stat().st_size for path in stores)
+    while stores and total + needed > limit:
+        total -= _delete(stores.pop(0))
+    for path in folder.glob(".*.tmp"):
+        if time.time() - path.stat().st_mtime > _STALE_TEMP_S:
+            _delete(path)
+    if shutil.disk_usage(folder).free < needed:
+        raise _cache_error(folder, OSError(errno.ENOSPC, "no space left"))
+
+
+def _last_used(path: Path) -> float:
+    facts = path.with_suffix(".json")
+    return facts.stat().st_mtime if facts.exists() else 0.0
+
+
+def _delete(path: Path) -> int:
+    """Bytes freed. A store that is in use stays on Windows, and stays readable to its user elsewhere."""
+    size = path.stat().st_size
+    try:
+        path.unlink()
+    except OSError:
+        return 0
+    with suppress(OSError):
+        path.with_suffix(".json").unlink()
+    return size
