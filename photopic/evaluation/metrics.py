@@ -111,12 +111,22 @@ def f1_per_class(matrix: npt.ArrayLike) -> Floats:
 
 def macro_f1(matrix: npt.ArrayLike) -> float:
     """Mean of the F1 of all classes that occur in truth or prediction, 0..1 (scikit-learn's default)."""
-    return float(np.nanmean(f1_per_class(matrix)))
+    return float(macro_f1_of_counts(*_counts(matrix)))
 
 
 def balanced_accuracy(matrix: npt.ArrayLike) -> float:
     """Mean of the recall of all classes that have images, 0..1 (as scikit-learn's)."""
-    return float(np.nanmean(recall_per_class(matrix)))
+    return float(balanced_accuracy_of_counts(*_counts(matrix)))
+
+
+def macro_f1_of_counts(hits: Floats, images: Floats, predictions: Floats) -> Floats:
+    """Macro F1 (...) from hits, images and predictions of each class, each (..., K)."""
+    return _mean_ratio(2 * hits, images + predictions)
+
+
+def balanced_accuracy_of_counts(hits: Floats, images: Floats, predictions: Floats) -> Floats:
+    """Balanced accuracy (...) from hits and images of each class, (..., K), whatever the predictions."""
+    return _mean_ratio(hits, images)
 
 
 def check_labels(
@@ -157,6 +167,19 @@ def _matrix(matrix: npt.ArrayLike) -> Ints:
     if counts.sum() == 0:
         raise DataError("the confusion matrix is empty: there is nothing to measure")
     return counts.astype(np.int64, copy=False)
+
+
+def _counts(matrix: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Hits, images and predictions of each class, (K,)."""
+    counts = _matrix(matrix).astype(np.float64)
+    return counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+
+
+def _mean_ratio(part: Floats, whole: Floats) -> Floats:
+    """Mean over the last axis of part / whole where whole > 0; at least one must be."""
+    ratios = np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+    means: Floats = ratios.sum(axis=-1) / (whole > 0).sum(axis=-1)
+    return means
 
 
 def _ratio(part: Ints, whole: Ints) -> Floats:
