@@ -1,0 +1,83 @@
+"""Every network that a recipe can name, built from the configuration alone, and the list of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from photopic.config import AnyRecipe, FastModel, PreprocessConfig, ScratchRecipe
+from photopic.errors import ConfigError
+from photopic.models.backbones import BackboneClassifier, build_features, create_timm, feature_size
+from photopic.models.weights import BUNDLED
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One line of `photopic models`."""
+
+    name: str
+    family: str
+    """fast: photopic's own; bundled: weights come with photopic; timm: weights from a file or a hub."""
+    parameters: int | None
+    """Number of weights without the last layer; None where counting would mean building the network."""
+    offline: bool
+    """Whether it can be used with pretrained weights, or needs none, without a download."""
+    license: str
+    """Licence of the weights; empty where there are none."""
+
+
+def build_model(recipe: AnyRecipe, num_classes: int) -> nn.Module:
+    """The recipe's network with random weights: images (N, C, S, S) to logits (N, num_classes).
+
+    Needs neither pretrained weights nor a network connection, so it can take the weights of a run.
+    Raises ModelError for an unknown architecture, ConfigError for channels that it cannot take.
+    """
+    if isinstance(recipe, ScratchRecipe):
+        if isinstance(recipe.model, FastModel):
+            from photopic.models.fast import FastNet
+
+            return FastNet(recipe.model, recipe.preprocess.channels, num_classes, recipe.preprocess.size)
+        return create_timm(
+            recipe.model.name,
+            num_classes=num_classes,
+            drop_rate=recipe.model.dropout,
+            in_chans=recipe.preprocess.channels,
+        )
+    check_backbone_input(recipe.preprocess, recipe.backbone.name)
+    backbone = build_features(recipe.backbone.name)
+    return BackboneClassifier(backbone, feature_size(backbone), num_classes)
+
+
+def check_backbone_input(preprocess: PreprocessConfig, name: str) -> None:
+    """Raises ConfigError unless images come as a pretrained backbone expects them."""
+    if preprocess.channels != 3:
+        raise ConfigError(f"the backbone {name} was trained on colour images: set preprocess.channels to 3.")
+
+
+def list_models() -> list[ModelInfo]:
+    """All networks that a recipe can name; photopic's own and the bundled ones first. Imports timm."""
+    import timm
+
+    own = [ModelInfo("fast", "fast", None, offline=True, license="")]
+    bundled = [
+        ModelInfo(
+            name, "bundled", count_parameters(build_features(name)), offline=True, license=weights.license
+        )
+        for name, weights in BUNDLED.items()
+    ]
+    others = [_timm_info(name) for name in timm.list_models() if name not in BUNDLED]
+    return own + bundled + others
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable and frozen weights; buffers are not counted."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _timm_info(name: str) -> ModelInfo:
+    import timm
+
+    cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    license_name = (cfg.license or "unknown") if cfg is not None and cfg.has_weights else ""
+    return ModelInfo(name, "timm", None, offline=False, license=license_name)

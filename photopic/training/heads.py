@@ -1,0 +1,197 @@
+"""The logistic head: multinomial logistic regression on features, by L-BFGS.
+
+The objective is scikit-learn's (`LogisticRegression`): the sum of log losses + ||W||² / (2 C), biases free.
+Two classes are one sigmoid, as there. Features are standardised with the statistics of the training rows;
+the statistics are folded into the layer afterwards, so that a run's network is backbone + nn.Linear.
+SciPy's L-BFGS-B is called directly: importing scikit-learn's model takes longer than fitting 500 images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from photopic.errors import DataError
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+_MAX_ITERATIONS = 1000
+_GRADIENT_TOLERANCE = 1e-6
+"""Largest component of the gradient of the mean loss; scikit-learn stops at 1e-4."""
+_DOUBLE_LIMIT = 2**26
+"""Numbers in the feature matrix up to which the fit runs in float64 (512 MB); above it in float32."""
+_ABSENT_BIAS = -20.0
+"""Bias of a class without a training image, below the smallest of the others: a probability near 1e-9."""
+
+
+@dataclass(frozen=True)
+class HeadTrial:
+    """One candidate for the head's regularisation."""
+
+    inverse_l2: float
+    """C, the inverse of the L2 penalty."""
+    val_log_loss: float
+    """Mean negative log probability of the true class on the validation rows; what selects."""
+    val_accuracy: float
+    """Share of validation rows that are right; reported, because log loss alone can hide a bad boundary."""
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """A fitted head and how it was chosen."""
+
+    linear: nn.Linear
+    """Raw features (N, D) to logits (N, K)."""
+    inverse_l2: float
+    trials: tuple[HeadTrial, ...]
+    """All candidates in the order tried; empty when there was only one and no validation rows."""
+
+    def logits(self, features: Floats) -> Floats:
+        """(N, D) float32 to (N, K) float32."""
+        with torch.inference_mode():
+            return np.concatenate(
+                [
+                    self.linear(torch.from_numpy(np.array(part, dtype=np.float32))).numpy()
+                    for part in _parts(features)
+                ]
+            )
+
+
+def fit_head(
+    train_features: Floats,
+    train_labels: Labels,
+    val_features: Floats,
+    val_labels: Labels,
+    num_classes: int,
+    *,
+    inverse_l2: Sequence[float],
+    train_weights: npt.NDArray[np.float64] | None = None,
+) -> HeadFit:
+    """Fit a head for each C and keep the one with the smallest log loss on the validation rows.
+
+    features: (n, D) float32. labels: (n,) int64 in 0..K-1; rows with a negative label are left out.
+    train_weights: (n,) weight of each training row, for instance 1/views; default 1.
+    With no labelled validation row, `inverse_l2` must hold exactly one candidate.
+    Raises DataError when fewer than two classes have a training row, ValueError for impossible candidates.
+    """
+    keep = train_labels >= 0
+    labels = train_labels[keep]
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise DataError(f"a classifier needs training images of at least 2 classes, found {len(present)}.")
+    candidates = sorted(inverse_l2)
+    has_val = bool((val_labels >= 0).any())
+    if not candidates or (len(candidates) > 1 and not has_val):
+        raise ValueError("several candidates for inverse_l2 need validation rows to choose among them")
+    weights = np.ones(len(labels)) if train_weights is None else train_weights[keep]
+    problem = _Problem(train_features[keep] if not keep.all() else train_features, labels, present, weights)
+    best: tuple[float, HeadFit] | None = None
+    trials: list[HeadTrial] = []
+    start: npt.NDArray[np.float64] | None = None
+    for candidate in candidates:  # ascending: each solution is a good start for the next, looser one
+        start = problem.solve(candidate, start)
+        head = HeadFit(problem.linear(start, num_classes), candidate, ())
+        if has_val:
+            trials.append(_trial(head, val_features, val_labels))
+        loss = trials[-1].val_log_loss if trials else 0.0
+        if best is None or loss < best[0]:
+            best = loss, head
+    assert best is not None
+    return HeadFit(best[1].linear, best[1].inverse_l2, tuple(trials))
+
+
+class _Problem:
+    """Standardised features and one-hot labels, ready to be solved for any C."""
+
+    def __init__(
+        self, features: Floats, labels: Labels, present: Labels, weights: npt.NDArray[np.float64]
+    ) -> None:
+        kind = torch.float64 if features.size <= _DOUBLE_LIMIT else torch.float32
+        x = torch.from_numpy(np.array(features)).to(kind)
+        self.mean = x.mean(0)
+        self.std = x.std(0, correction=0)
+        self.std[self.std == 0] = 1.0
+        self.x = x.sub_(self.mean).div_(self.std)
+        self.present = torch.from_numpy(present)
+        self.targets = torch.from_numpy(np.searchsorted(present, labels))
+        self.weights = torch.from_numpy(weights).to(kind)
+        self.total_weight = float(weights.sum())
+        self.outputs = 1 if len(present) == 2 else len(present)
+
+    def solve(self, inverse_l2: float, start: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+        """The minimum as a flat (outputs × (D + 1)) vector: weights of each output, then its bias."""
+        from scipy.optimize import minimize
+
+        size = self.outputs * (self.x.shape[1] + 1)
+        found = minimize(
+            self._loss_and_gradient,
+            np.zeros(size) if start is None else start,
+            args=(1.0 / (inverse_l2 * self.total_weight),),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": _MAX_ITERATIONS, "gtol": _GRADIENT_TOLERANCE, "ftol": 1e-14},
+        )
+        solution: npt.NDArray[np.float64] = found.x
+        return solution
+
+    def _loss_and_gradient(
+        self, flat: npt.NDArray[np.float64], l2: float
+    ) -> tuple[float, npt.NDArray[np.float64]]:
+        """Weighted mean log loss + l2/2 ||W||², and its gradient."""
+        table = torch.from_numpy(flat).view(self.outputs, -1).to(self.x.dtype)
+        kernel, bias = table[:, :-1], table[:, -1]
+        logits = torch.addmm(bias, self.x, kernel.T)
+        if self.outputs == 1:
+            losses, residual = self._sigmoid(logits[:, 0])
+        else:
+            losses, residual = self._softmax(logits)
+        residual *= (self.weights / self.total_weight)[:, None]
+        gradient = torch.cat([residual.T @ self.x + l2 * kernel, residual.sum(0)[:, None]], dim=1)
+        loss = float(losses @ self.weights) / self.total_weight + 0.5 * l2 * float(kernel.square().sum())
+        return loss, gradient.double().flatten().numpy()
+
+    def _sigmoid(self, logit: Tensor) -> tuple[Tensor, Tensor]:
+        target = self.targets.to(logit.dtype)
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
+        return losses, (logit.sigmoid() - target)[:, None]
+
+    def _softmax(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        log_probs = logits.log_softmax(1)
+        losses = -log_probs.gather(1, self.targets[:, None])[:, 0]
+        residual = log_probs.exp_()
+        residual[torch.arange(len(residual)), self.targets] -= 1.0
+        return losses, residual
+
+    def linear(self, flat: npt.NDArray[np.float64], num_classes: int) -> nn.Linear:
+        """The solution as a layer on raw features, classes in the order of class_names."""
+        table = torch.from_numpy(flat).view(self.outputs, -1)
+        if self.outputs == 1:  # one sigmoid's logit is the difference of two logits
+            table = torch.cat([-table / 2, table / 2])
+        kernel = table[:, :-1] / self.std.double()
+        bias = table[:, -1] - kernel @ self.mean.double()
+        layer = nn.Linear(kernel.shape[1], num_classes)
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.weight[self.present] = kernel.float()
+            layer.bias.fill_(float(bias.min()) + _ABSENT_BIAS)
+            layer.bias[self.present] = bias.float()
+        return layer.requires_grad_(False)
+
+
+def _trial(head: HeadFit, features: Floats, labels: Labels) -> HeadTrial:
+    keep = labels >= 0
+    logits = torch.from_numpy(head.logits(features[keep])).double()
+    targets = torch.from_numpy(labels[keep])
+    loss = float(torch.nn.functional.cross_entropy(logits, targets))
+    accuracy = float((logits.argmax(1) == targets).double().mean())
+    return HeadTrial(head.inverse_l2, loss, accuracy)
+
+
+def _parts(features: Floats, rows: int = 65536) -> list[Floats]:
+    return [features[first : first + rows] for first in range(0, max(len(features), 1), rows)]

@@ -1,0 +1,54 @@
+"""Every recipe's network can be built without weights on the disk."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from photopic.config import AnyRecipe, parse_recipe
+from photopic.errors import ConfigError, ModelError
+from photopic.models.zoo import build_model, count_parameters, list_models
+from photopic.training.recipes import named_recipes
+
+_FROZEN = {"way": "frozen", "name": "x", "preprocess": {"size": 64}}
+_FINE_TUNE = {"way": "fine-tune", "name": "x", "preprocess": {"size": 64}}
+_FAST = {"way": "scratch", "name": "x", "preprocess": {"size": 32, "channels": 1}}
+_TIMM = {**_FAST, "model": {"family": "timm", "name": "resnet10t", "dropout": 0.5}}
+
+
+@pytest.mark.parametrize("values", [_FROZEN, _FINE_TUNE, _FAST, _TIMM])
+def test_network_maps_images_to_logits_and_takes_its_own_weights_back(values: dict[str, object]) -> None:
+    recipe = parse_recipe(values)
+    model, other = build_model(recipe, 5).eval(), build_model(recipe, 5).eval()
+    size, channels = recipe.preprocess.size, recipe.preprocess.channels
+    images = torch.randn(2, channels, size, size)
+    assert model(images).shape == (2, 5)
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(other(images), model(images), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("recipe", named_recipes().values(), ids=named_recipes())
+def test_network_of_every_named_recipe_can_be_built(recipe: AnyRecipe) -> None:
+    assert count_parameters(build_model(recipe, 3)) > 1000
+
+
+def test_unknown_architecture_names_the_nearest() -> None:
+    recipe = parse_recipe({**_TIMM, "model": {"family": "timm", "name": "resnet_10"}})
+    with pytest.raises(ModelError, match=r'"resnet_10" is not known\. Did you mean "resnet'):
+        build_model(recipe, 3)
+
+
+def test_grey_images_are_refused_by_a_pretrained_backbone() -> None:
+    recipe = parse_recipe({**_FROZEN, "preprocess": {"size": 64, "channels": 1}})
+    with pytest.raises(ConfigError, match=r"set preprocess\.channels to 3"):
+        build_model(recipe, 3)
+
+
+def test_list_holds_each_model_once_and_says_what_is_offline() -> None:
+    models = {info.name: info for info in list_models()}
+    assert len(models) == len(list_models())
+    assert models["efficientnet_lite0"].offline
+    assert models["efficientnet_lite0"].license == "Apache-2.0"
+    assert models["efficientnet_lite0"].parameters == 3_371_008  # timm's network without its classifier
+    assert not models["resnet50"].offline
+    assert models["resnet50"].license == "apache-2.0"
