@@ -35,7 +35,7 @@ def test_confusion_accuracy_and_balanced_accuracy_agree_with_scikit_learn(given_
     predicted = metrics.predict(logits)
     matrix = metrics.confusion(predicted, labels, k)
     np.testing.assert_array_equal(matrix, reference.confusion_matrix(labels, predicted, labels=range(k)))
-    assert metrics.accuracy(predicted, labels) == pytest.approx(reference.accuracy_score(labels, predicted))
+    assert metrics.accuracy(logits, labels) == pytest.approx(reference.accuracy_score(labels, predicted))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns about predicted classes without images
         expected = reference.balanced_accuracy_score(labels, predicted)

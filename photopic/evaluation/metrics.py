@@ -69,10 +69,10 @@ def top_k_accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, k: int) -> floa
     return float(top_k_hits(logits, labels, k).mean())
 
 
-def accuracy(predicted: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Share of images, 0..1, whose predicted class is their label."""
-    truth = check_labels(labels)
-    return float((check_labels(predicted, n=truth.size, what="predicted") == truth).mean())
+def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Share of images, 0..1, whose label `predict` names."""
+    predicted = predict(logits)
+    return float((predicted == check_labels(labels, n=predicted.size, classes=np.shape(logits)[1])).mean())
 
 
 def confusion(predicted: npt.ArrayLike, labels: npt.ArrayLike, classes: int) -> Ints:
