@@ -56,6 +56,8 @@ class Manifest(Frozen):
     """Working time so far, all sittings together."""
     recipe: Recipe
     """The resolved training configuration, preprocessing with its statistics included."""
+    planned: bool = False
+    """Whether the recipe's automatic values (statistics, epochs within the time limit) are filled in."""
     recipe_reason: str = ""
     """Why this recipe, when it was chosen automatically."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -146,7 +148,8 @@ class Run:
             raise RunError(f"{file}: cannot be read ({error}). Restore it from a copy of the run.") from None
         if not isinstance(version, int) or version > SCHEMA_VERSION:
             raise RunError(
-                f"{file}: has schema version {version}; this photopic reads up to {SCHEMA_VERSION}. Update photopic."
+                f"{file}: has schema version {version}, but this photopic reads up to {SCHEMA_VERSION}. "
+                "Update photopic."
             )
         try:
             return cls(path, Manifest.model_validate(values))
@@ -189,7 +192,7 @@ class Run:
             return f"`photopic resume {self.path}` goes on with it."
         return "Train again."
 
-    # ---- what a run is asked for --------------------------------------------------------------------------
+    # ---- what a run is asked for ------------------------------------------------------------------------
 
     @property
     def recipe(self) -> Recipe:
@@ -206,7 +209,7 @@ class Run:
         """How files become network input, statistics included."""
         return self.manifest.recipe.preprocess
 
-    # ---- records ------------------------------------------------------------------------------------------
+    # ---- records ----------------------------------------------------------------------------------------
 
     def append_record(self, record: Mapping[str, Any]) -> None:
         """Add one line to records.jsonl."""
@@ -225,7 +228,7 @@ class Run:
         kept = [record for record in self.records() if record.get("epoch", 0) < epoch]
         write_bytes(self.path / RECORDS, "".join(json.dumps(record) + "\n" for record in kept).encode())
 
-    # ---- weights, splits, predictions -----------------------------------------------------------------------
+    # ---- weights, splits, predictions -------------------------------------------------------------------
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Store the selected weights."""

@@ -1,0 +1,192 @@
+"""The public functions: the same words as the commands, the same objects as inside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from photopic.config import AnyRecipe, parse_options
+from photopic.errors import ConfigError
+from photopic.run import Run as _Run
+from photopic.run import list_runs as _list_runs
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from photopic.data.dataset import DataSet
+    from photopic.data.show import Summary
+    from photopic.inference.predictor import Predictions
+    from photopic.inference.rescore import Evaluation
+    from photopic.models.zoo import ModelInfo
+    from photopic.training.job import Report
+
+Data = str | Path | tuple[np.ndarray, np.ndarray]
+
+
+class Run(_Run):
+    """A run folder with the verbs that can be asked of it."""
+
+    def evaluate(self, data: Data | None = None, **options: Any) -> Evaluation:
+        """See `photopic.evaluate`."""
+        return evaluate(self, data, **options)
+
+    def predict(self, images: Any, **options: Any) -> Predictions:
+        """See `photopic.predict`."""
+        return predict(self, images, **options)
+
+    def resume(self, **options: Any) -> Run:
+        """See `photopic.resume`."""
+        return resume(self, **options)
+
+
+def train(
+    data: Data,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    time_limit: str | float | None = None,
+    out: str | Path | None = None,
+    weights: str | Path | None = None,
+    report: Report | None = None,
+    **options: Any,
+) -> Run:
+    """Train a classifier and leave a run folder.
+
+    data: class folders, train/val/test folders, a zip of either, a CSV or JSONL manifest, (images, labels),
+    or a catalog name. recipe: a name, a YAML file or a recipe; None: chosen to suit. settings: dotted recipe
+    options such as {"optimizer.learning_rate": 0.1}. time_limit: seconds, or text such as "10m". out: the run
+    folder; None: a new one below ./runs. weights: a file with the backbone's pretrained weights.
+    options: the fields of `photopic.config.TrainOptions` (seed, data_dir, group_pattern, strict, device …).
+
+    Returns the run; its status is "interrupted" after Ctrl-C. Raises the errors of photopic.errors.
+    """
+    from photopic.training import train as training
+
+    changes = dict(settings or {})
+    if weights is not None:
+        changes["backbone.weights"] = str(weights)
+    limit = {} if time_limit is None else {"time_limit_s": seconds(time_limit)}
+    if options.get("data_dir") is not None:
+        options["data_dir"] = str(options["data_dir"])
+    run = training.train(
+        data,
+        recipe=recipe,
+        settings=changes,
+        out=out,
+        options=parse_options(options | limit),
+        report=report or training.ignore,
+    )
+    return Run(run.path, run.manifest)
+
+
+def resume(run: _Run | str | Path, *, data: Data | None = None, report: Report | None = None) -> Run:
+    """Go on with a training that was interrupted or killed; it ends as if it had never been stopped.
+
+    data: where the data set is now, if it moved. Raises RunError when there is nothing to resume or the data
+    set has changed.
+    """
+    from photopic.training import train as training
+
+    resumed = training.resume(open_run(run), data=data, report=report or training.ignore)
+    return Run(resumed.path, resumed.manifest)
+
+
+def evaluate(run: _Run | str | Path, data: Data | None = None, **options: Any) -> Evaluation:
+    """The run's numbers with intervals.
+
+    data: None: the scores of the run's own splits, from stored predictions, without another look at the test
+    set. A data set: the network is asked about its images; those that it was trained or selected on are left
+    out, and images of the run's test split count as another look at it.
+    options: `data_dir`, `group_pattern`, `strict`, `device`.
+    """
+    from photopic.inference.rescore import evaluate_on, evaluate_stored
+
+    if data is None:
+        return evaluate_stored(open_run(run))
+    return evaluate_on(open_run(run), data, **options)
+
+
+def predict(run: _Run | str | Path, images: Any, *, top_k: int = 5, device: str = "auto") -> Predictions:
+    """Class names and probabilities for images, in the order given.
+
+    images: paths of files, folders and zips, or (N, H, W[, C]) uint8 arrays. Files that cannot be read are
+    listed with the reason, in their place.
+    """
+    from photopic.inference.predictor import Predictor
+
+    return Predictor.load(open_run(run), device=device).predict(images, top_k=top_k)
+
+
+def open_run(run: _Run | str | Path) -> Run:
+    """A handle on a run folder. Raises RunError when it is none or is damaged."""
+    if isinstance(run, _Run):
+        return run if isinstance(run, Run) else Run(run.path, run.manifest)
+    return Run.open(run)
+
+
+def list_runs(folder: str | Path = "runs") -> list[Run]:
+    """The runs in a folder, oldest first."""
+    return [Run(run.path, run.manifest) for run in _list_runs(folder)]
+
+
+def list_models() -> list[ModelInfo]:
+    """All networks that a recipe can name."""
+    from photopic.models.zoo import list_models as listed
+
+    return listed()
+
+
+def list_recipes() -> dict[str, AnyRecipe]:
+    """The named recipes."""
+    from photopic.training.recipes import named_recipes
+
+    return dict(named_recipes())
+
+
+def open_dataset(data: Data, **options: Any) -> DataSet:
+    """The data set behind a path, a catalog name or arrays, indexed.
+
+    options: `data_dir`, `group_pattern`, `strict`, `download`.
+    """
+    from photopic.data.dataset import open_dataset as opened
+
+    return opened(data, **options)
+
+
+def summarise(data: Data | DataSet, **options: Any) -> Summary:
+    """Counts per class and split, sizes, colour modes and exclusions of a data set."""
+    from photopic.data.show import summarise as summarised
+
+    return summarised(_as_dataset(data, options))
+
+
+def contact_sheet(data: Data | DataSet, **options: Any) -> Image.Image:
+    """A picture with some images of each class of a data set."""
+    from photopic.data.show import contact_sheet as drawn
+
+    return drawn(_as_dataset(data, options))
+
+
+def seconds(time_limit: str | float) -> float:
+    """A time as a number of seconds, or as text: `90`, `90s`, `10m`, `1.5h`, `1h30m`.
+
+    Raises ConfigError for anything else, and for zero.
+    """
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+    text = str(time_limit).strip().lower()
+    parts: Iterable[tuple[str, str]] = re.findall(r"(\d+(?:\.\d+)?)\s*([hms]?)", text)
+    whole = re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[hms]\s*)+|\d+(?:\.\d+)?", text)
+    total = sum(float(number) * units[unit] for number, unit in parts) if whole else 0.0
+    if total <= 0:
+        raise ConfigError(f'time limit "{time_limit}" is not a time above 0. Write it as 90s, 10m or 1h30m.')
+    return total
+
+
+def _as_dataset(data: Data | DataSet, options: Mapping[str, Any]) -> DataSet:
+    from photopic.data.dataset import DataSet
+
+    return data if isinstance(data, DataSet) else open_dataset(data, **options)

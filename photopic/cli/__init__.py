@@ -1,0 +1,80 @@
+"""The command line: one short function per command, loaded when it is called."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from cyclopts import App, CycloptsError
+
+import photopic
+from photopic.errors import PhotopicError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+app = App(
+    name="photopic",
+    version=photopic.__version__,
+    help="From a folder of labelled images to a classifier you can trust, explain and ship.",
+    help_format="markdown",
+)
+data_app = App(name="data", help="Look at a data set before training: show, split.")
+app.command(data_app)
+
+COMMANDS = {
+    "demo": ("photopic.cli.demo:demo", "The whole main job on embedded data, in under a minute."),
+    "train": ("photopic.cli.train:train", "Train a classifier on a data set; leaves a run folder."),
+    "resume": ("photopic.cli.train:resume", "Go on with a training that was stopped."),
+    "evaluate": ("photopic.cli.evaluate:evaluate", "Numbers with intervals, from a run."),
+    "predict": ("photopic.cli.predict:predict", "Name the images in files, folders and zips."),
+    "runs": ("photopic.cli.listings:runs", "List the runs in a folder."),
+    "models": ("photopic.cli.listings:models", "List the networks that a recipe can name."),
+    "recipes": ("photopic.cli.listings:recipes", "List the named recipes, or show one."),
+}
+for name, (target, summary) in COMMANDS.items():
+    app.command(target, name=name, help=summary)
+data_app.command(
+    "photopic.cli.data:show", name="show", help="Counts, sizes, modes, bad files, a contact sheet."
+)
+data_app.command("photopic.cli.data:split", name="split", help="Write how a data set would be split, as CSV.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 all went well, 2 a user's mistake, 1 a failure, 130 Ctrl-C."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit code. Errors are one message on standard error, without a traceback."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        result = app(
+            list(arguments),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+            verbose=False,
+        )
+    except CycloptsError as error:
+        return _complain(str(error).strip(), 2)
+    except PhotopicError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("stopped.", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"photopic: {message}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """Treat a polite request to end (SIGTERM) like Ctrl-C: the run is saved."""
+    raise KeyboardInterrupt

@@ -1,0 +1,56 @@
+"""`photopic evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from photopic.cli.output import print_json, print_scores, say
+
+
+def evaluate(
+    run: Path,
+    data: str | None = None,
+    /,
+    *,
+    data_dir: Path | None = None,
+    group_pattern: str | None = None,
+    strict: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "auto",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Numbers with intervals, from a run.
+
+    Without DATA: the run's own test and validation scores, from its stored predictions. With DATA: the network
+    is asked about its images; those that the run was trained or selected on are left out and counted.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    data
+        A labelled data set, in any form that `photopic train` takes.
+    data_dir
+        Folder with catalog data sets; also PHOTOPIC_DATA.
+    group_pattern
+        Regular expression on the path whose first group names the image's group.
+    strict
+        Stop at the first image that cannot be used, instead of leaving it out.
+    device
+        auto, cpu, cuda, cuda:1 or mps.
+    json
+        Print JSON.
+    """
+    from photopic import api
+
+    options = {"data_dir": data_dir, "group_pattern": group_pattern, "strict": strict, "device": device}
+    evaluation = api.evaluate(run, data, **({} if data is None else options))
+    if json:
+        print_json(evaluation.to_json())
+        return
+    for split, scores in evaluation.scores.items():
+        print_scores(scores, split, classes=split != "validation")
+    for note in evaluation.notes:
+        say(note)

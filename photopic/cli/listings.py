@@ -1,0 +1,106 @@
+"""`photopic runs`, `photopic models` and `photopic recipes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from photopic.cli.output import number, print_json, print_table, say
+
+
+def runs(folder: Path = Path("runs"), /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the runs in a folder, oldest first.
+
+    Parameters
+    ----------
+    folder
+        The folder that holds the run folders.
+    json
+        Print JSON.
+    """
+    from photopic import api
+
+    found = api.list_runs(folder)
+    if json:
+        print_json([{"path": str(run.path)} | run.manifest.model_dump(mode="json") for run in found])
+    elif not found:
+        say(f"{folder}: no runs here yet. `photopic train DATA` makes one.")
+    else:
+        columns = ["run", "data", "recipe", "status", "created", ">test accuracy", ">validation"]
+        rows = [
+            (
+                run.path,
+                run.manifest.data["name"],
+                run.recipe.name,
+                run.manifest.status,
+                run.manifest.created,
+                _accuracy(run.manifest.results, "test"),
+                _accuracy(run.manifest.results, "val"),
+            )
+            for run in found
+        ]
+        print_table(columns, rows)
+
+
+def _accuracy(results: dict[str, dict[str, list[dict[str, float | None]]]], split: str) -> str:
+    measured = results.get(split, {}).get("measured", [])
+    values = [row["value"] for row in measured if row["name"] == "accuracy"]
+    return number(values[0]) if values else "–"
+
+
+def models(filter: str = "", /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:  # noqa: A002
+    """List the networks that a recipe can name.
+
+    Parameters
+    ----------
+    filter
+        Only names that contain this text.
+    json
+        Print JSON.
+    """
+    from dataclasses import asdict
+
+    from photopic import api
+
+    found = [model for model in api.list_models() if filter in model.name]
+    if json:
+        print_json([asdict(model) for model in found])
+        return
+    rows = [
+        (model.name, model.family, model.parameters, "yes" if model.offline else "no", model.license)
+        for model in found
+    ]
+    print_table(["name", "family", ">parameters", "offline", "licence of weights"], rows)
+    if not filter:
+        say(f"{len(found):,} networks; `photopic models resnet` lists those with that text in their name.")
+
+
+def recipes(name: str | None = None, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the named recipes, or show one as the YAML file that it is.
+
+    Parameters
+    ----------
+    name
+        The recipe to show; left out: list all.
+    json
+        Print JSON.
+    """
+    from photopic import api
+    from photopic.training.recipes import load_recipe, to_yaml
+
+    if name is not None:
+        recipe = load_recipe(name)
+        if json:
+            print_json(recipe.model_dump(mode="json"))
+        else:
+            say(to_yaml(recipe).rstrip())
+        return
+    found = api.list_recipes().values()
+    if json:
+        print_json([recipe.model_dump(mode="json") for recipe in found])
+    else:
+        print_table(
+            ["name", "way", "good for"], [(recipe.name, recipe.way, recipe.summary) for recipe in found]
+        )

@@ -1,0 +1,95 @@
+"""How commands print: tables for people, JSON for programs, both on standard output."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from photopic.evaluation.evaluate import Scores
+
+
+def say(text: str = "") -> None:
+    """Print a line for people."""
+    Console(highlight=False).print(text, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document; numbers that are undefined (NaN) become null."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """Print a table; columns whose name starts with `>` are right-aligned."""
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*[_cell(value) for value in row])
+    Console(highlight=False, soft_wrap=False).print(table, markup=False)
+
+
+def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
+    """Print a split's numbers with their intervals, the worst classes and the most frequent mistakes."""
+    rows = [
+        (row["name"].replace("_", " "), number(row["value"]), f"{number(row['low'])} … {number(row['high'])}")
+        for row in scores.rows()
+    ]
+    print_table(["", ">value", "95 % interval"], rows, title=f"{title}: {scores.n:,} images")
+    if not classes:
+        return
+    by_recall = sorted(scores.class_rows(), key=lambda row: (row["recall"] is None, row["recall"]))
+    shown = by_recall[:10]
+    print_table(
+        ["class", ">images", ">recall", "95 % interval", ">precision"],
+        [
+            (
+                row["class"],
+                row["images"],
+                number(row["recall"]),
+                f"{number(row['recall_low'])} … {number(row['recall_high'])}",
+                number(row["precision"]),
+            )
+            for row in shown
+        ],
+        title="classes"
+        if len(shown) == len(by_recall)
+        else f"the {len(shown)} classes with the lowest recall",
+    )
+    pairs = scores.confused_pairs(5)
+    if pairs:
+        print_table(
+            ["truth", "taken for", ">times"],
+            [(pair.truth, pair.predicted, pair.count) for pair in pairs],
+            title="most frequent mistakes",
+        )
+
+
+def number(value: float | None) -> str:
+    """A score with four decimals; a dash where it is undefined."""
+    return "–" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "" if value is None else str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,123 @@
+"""Score a run: again from its stored predictions, or on another labelled data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from photopic.data.dataset import DataSet, Excluded, open_dataset
+from photopic.data.preprocess import Preprocess
+from photopic.data.store import open_pixel_store
+from photopic.errors import DataError, RunError, did_you_mean
+from photopic.evaluation.evaluate import Scores, score
+from photopic.inference.predictor import Predictor
+from photopic.run import Run
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores by the name of the set they were measured on, and what to know about them."""
+
+    scores: dict[str, Scores]
+    notes: tuple[str, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    """Images of the data set that could not be used."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {
+            "scores": {name: scores.to_json() for name, scores in self.scores.items()},
+            "notes": list(self.notes),
+            "excluded": [{"path": item.path, "reason": item.reason} for item in self.excluded],
+        }
+
+
+def evaluate_stored(run: Run) -> Evaluation:
+    """The scores of the run's test and validation splits, computed anew from the stored logits.
+
+    Raises RunError when the run has no predictions yet, or they were altered.
+    """
+    names = {"test": "test", "validation": "val"}
+    stored = {
+        title: split for title, split in names.items() if f"predictions/{split}.npz" in run.manifest.files
+    }
+    if not stored:
+        raise RunError(f"{run.path}: has no predictions yet (status: {run.manifest.status}).")
+    groups = [row.group for row in run.load_splits()]
+    scores = {}
+    for title, split in stored.items():
+        answers = run.load_predictions(split)
+        own = np.array([groups[row] for row in answers.index])
+        scores[title] = score(answers.logits, answers.labels, run.class_names, groups=usable_groups(own))
+    notes = [f"looks at the test set so far: {len(run.manifest.test_looks)}"] if "test" in scores else []
+    if "validation" in scores:
+        notes.append("validation chose the weights, so its score flatters; defend the test score.")
+    return Evaluation(scores, tuple(notes))
+
+
+def evaluate_on(
+    run: Run,
+    data: str | Path | tuple[np.ndarray, np.ndarray],
+    *,
+    data_dir: str | Path | None = None,
+    group_pattern: str | None = None,
+    strict: bool = False,
+    device: str = "auto",
+) -> Evaluation:
+    """Ask the run's network about a labelled data set.
+
+    Images that the run was trained or selected on (by content) are left out. Images of its test split count as
+    a look at the test set, which is recorded before the score is computed.
+    Raises DataError when a class is unknown to the run or no image is left.
+    """
+    dataset = open_dataset(data, data_dir=data_dir, group_pattern=group_pattern, strict=strict)
+    labels = _labels_in_run(dataset, run)
+    seen = {row.sha256: row.split for row in run.load_splits()}
+    known = np.array([seen.get(digest, "") for digest in dataset.index.sha256s])
+    usable = np.zeros(len(labels), dtype=bool)
+    usable[dataset.usable] = True
+    trained_on = usable & np.isin(known, ["train", "val"])
+    rows = np.flatnonzero(usable & ~trained_on & (labels >= 0))
+    if len(rows) == 0:
+        raise DataError(
+            f"{dataset.name}: no image is left to score; {int(trained_on.sum())} were used in the training of this "
+            "run. Give images that it has not seen."
+        )
+    predictor = Predictor.load(run, device=device)
+    store = open_pixel_store(dataset, rows, Preprocess(run.preprocess))
+    tested = int(np.count_nonzero(known[store.rows] == "test"))
+    if tested:
+        run.note_test_look(f"evaluate on {dataset.name}: {tested} images of the test split")
+    groups = np.array([dataset.index.groups[int(row)] for row in store.rows])
+    scores = score(
+        predictor.logits(store.images_u8), labels[store.rows], run.class_names, groups=usable_groups(groups)
+    )
+    notes = _notes(int(trained_on.sum()), tested, len(run.manifest.test_looks))
+    return Evaluation({dataset.name: scores}, notes, tuple([*dataset.excluded, *store.failed]))
+
+
+def usable_groups(groups: np.ndarray) -> np.ndarray | None:
+    """(N,) group names for the intervals; None unless every image has one."""
+    return groups if len(groups) and all(groups) else None
+
+
+def _labels_in_run(dataset: DataSet, run: Run) -> np.ndarray:
+    """(N,) int64 labels in the run's order of classes; -1 where the image has none."""
+    unknown = [name for name in dataset.class_names if name not in run.class_names]
+    if unknown:
+        hint = did_you_mean(unknown[0], run.class_names)
+        raise DataError(f'{dataset.name}: the class "{unknown[0]}" is unknown to the run {run.path}.{hint}')
+    places = np.array([run.class_names.index(name) for name in dataset.class_names] + [-1])
+    return places[dataset.index.labels]
+
+
+def _notes(trained_on: int, tested: int, looks: int) -> tuple[str, ...]:
+    notes = []
+    if trained_on:
+        notes.append(f"{trained_on:,} images were left out: the run was trained or selected on them.")
+    if tested:
+        notes.append(f"{tested:,} images are of the run's test split: looks at it so far: {looks}.")
+    return tuple(notes)

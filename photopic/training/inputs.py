@@ -1,0 +1,89 @@
+"""From stored pixels, or cached features, to what the network is given in each step."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from photopic.augment.policy import Augment, Draw
+from photopic.config import AugmentConfig
+from photopic.data.preprocess import Preprocess
+from photopic.runtime import Runtime
+
+_RESIDENT_SHARE = 0.3  # of a GPU's free memory that training images may take
+
+
+class DeviceArray:
+    """Rows of an array on the device: resident on a GPU where it fits, else copied batch by batch."""
+
+    def __init__(self, array: np.ndarray, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._array = array
+        self._resident: Tensor | None = None
+        if runtime.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(runtime.device)
+            if array.nbytes < free * _RESIDENT_SHARE:
+                self._resident = torch.from_numpy(np.array(array)).to(runtime.device)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Some rows, on the device."""
+        if self._resident is not None:
+            return self._resident[rows.to(self._resident.device)]
+        return self._runtime.to_device(torch.from_numpy(self._array[rows.numpy()]))
+
+
+class AugmentedImages:
+    """Training images (N, S, S, C) uint8, augmented and normalised batch by batch."""
+
+    def __init__(
+        self,
+        images_u8: np.ndarray,
+        preprocess: Preprocess,
+        augment: AugmentConfig,
+        seed: int,
+        runtime: Runtime,
+    ) -> None:
+        config = preprocess.config
+        self._images = DeviceArray(images_u8, runtime)
+        self._preprocess = preprocess
+        self._augment = None if augment.is_identity else Augment(augment, config.channels, config.size)
+        self._seed = seed
+        self._draw: Draw | None = None
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the augmentation of all images."""
+        if self._augment is not None:
+            self._draw = self._augment.draw(len(self), self._seed, epoch)
+
+    def batch(self, rows: Tensor) -> Tensor:
+        """(B, C, S, S) float32, normalised, on the device."""
+        images_u8 = self._images.take(rows)
+        if self._augment is None:
+            return self._preprocess.to_float(images_u8)
+        assert self._draw is not None, "start_epoch comes first"
+        images_01 = self._augment.apply(self._preprocess.to_01(images_u8), self._draw, rows)
+        return self._preprocess.normalise(images_01)
+
+
+class CachedInputs:
+    """Inputs that are the same in every epoch: features below the cut of a fine-tuning."""
+
+    def __init__(self, features: np.ndarray, runtime: Runtime) -> None:
+        self._features = DeviceArray(features, runtime)
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Nothing is random here."""
+
+    def batch(self, rows: Tensor) -> Tensor:
+        """Some rows of the features, float32, on the device."""
+        return self._features.take(rows).float()

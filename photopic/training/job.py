@@ -1,0 +1,133 @@
+"""What a way of training is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from photopic.config import AnyRecipe
+from photopic.data.dataset import DataSet, Excluded
+from photopic.data.preprocess import Preprocess
+from photopic.data.store import PixelStore, open_pixel_store
+from photopic.errors import DataError, TrainingError
+from photopic.evaluation.metrics import accuracy, log_loss
+from photopic.runtime import Runtime
+from photopic.training.loop import Record, Validation
+
+Report = Callable[[Record], None]
+
+
+def ignore(record: Record) -> None:
+    """The report of someone who does not want to hear anything."""
+
+
+@dataclass
+class Job:
+    """One training to be done."""
+
+    recipe: AnyRecipe
+    dataset: DataSet
+    rows: Mapping[str, np.ndarray]
+    """Index rows of train, val and test, each int64."""
+    seed: int
+    runtime: Runtime
+    report: Report
+    """Takes each record; `training/sitting.py` lists the events."""
+    resolved: Callable[[AnyRecipe, dict[str, Any]], None] = lambda recipe, weights_source: None
+    """Takes the recipe with all automatic values filled in, and the origin of pretrained weights, before the
+    first step."""
+    checkpoints: Path | None = None
+    """Folder of the checkpoints; None: keep none."""
+    checkpoint_every_s: float = 10.0
+    """Least time between two checkpoints; a resumed training redoes what came after the last one."""
+    time_limit_s: float | None = None
+    """Time for the training itself."""
+    allow_download: bool = False
+    """Whether pretrained weights may be fetched."""
+    strict: bool = False
+    """Whether an image that cannot be read is an error instead of an exclusion."""
+    excluded: list[Excluded] = field(default_factory=list)
+    """Images that were listed in the index but could not be read later."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of outputs."""
+        return len(self.dataset.class_names)
+
+    def labels(self, rows: np.ndarray) -> np.ndarray:
+        """(N,) int64 labels of index rows."""
+        return self.dataset.index.labels[rows]
+
+    def pixels(self, split_or_rows: str | np.ndarray, preprocess: Preprocess) -> PixelStore:
+        """The stored pixels of a split; images that turn out unreadable are left out and noted.
+
+        Raises DataError when none is left, or under `strict` when one is unreadable.
+        """
+        rows = self.rows[split_or_rows] if isinstance(split_or_rows, str) else split_or_rows
+        what = split_or_rows if isinstance(split_or_rows, str) else "images"
+
+        def progress(done: int, total: int, _: str) -> None:
+            self.report({"event": "decode", "split": what, "done": done, "total": total})
+
+        store = open_pixel_store(self.dataset, rows, preprocess, progress=progress)
+        self.note_excluded(store.failed)
+        if len(store.rows) == 0:
+            raise DataError(f"none of the {len(rows)} images in {what} could be read.")
+        return store
+
+    def note_excluded(self, failed: list[Excluded]) -> None:
+        """Remember and report images that could not be read. Raises DataError under `strict`."""
+        known = {item.path for item in self.excluded}
+        for item in failed:
+            if self.strict:
+                raise DataError(f"{item.path}: {item.reason}. Remove it, or leave --strict out.")
+            if item.path not in known:
+                self.excluded.append(item)
+                self.report({"event": "excluded", "path": item.path, "reason": item.reason})
+
+
+@dataclass(frozen=True)
+class SplitLogits:
+    """A network's answers for one split."""
+
+    rows: np.ndarray
+    """(N,) int64 index rows; unreadable images are left out."""
+    labels: np.ndarray
+    """(N,) int64."""
+    logits: np.ndarray
+    """(N, K) float32."""
+
+    def validation(self) -> Validation:
+        """The score that selects."""
+        return validation_of(self.logits, self.labels)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network, with the weights that validation selected."""
+
+    recipe: AnyRecipe
+    """The resolved recipe."""
+    model: nn.Module
+    selected: dict[str, Any]
+    """What validation chose."""
+    answer: Callable[[str], SplitLogits]
+    """Logits of a split, by its name."""
+    stopped_by: KeyboardInterrupt | TrainingError | None = None
+    """What ended the training early; the weights are then the best ones before."""
+
+
+def validation_of(logits: np.ndarray, labels: np.ndarray) -> Validation:
+    """Accuracy and log loss of some logits."""
+    return Validation(accuracy(logits, labels), log_loss(logits, labels))
+
+
+def label_tensor(job: Job, rows: np.ndarray) -> torch.Tensor:
+    """(N,) int64 labels on the job's device."""
+    return torch.from_numpy(np.ascontiguousarray(job.labels(rows))).to(job.runtime.device)

@@ -1,0 +1,81 @@
+"""How long will it take? Measured on a few real steps, and fitted to the time limit."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from photopic.config import FineTuneRecipe, ScratchRecipe
+from photopic.errors import ConfigError
+from photopic.runtime import Runtime
+from photopic.training.job import Job
+from photopic.training.loop import Inputs
+
+GradientRecipe = TypeVar("GradientRecipe", ScratchRecipe, FineTuneRecipe)
+
+STEPS = 2
+"""Timed steps, after one that warms up."""
+FORWARD_SHARE = 1 / 3
+"""Cost of a forward pass in relation to a training step: one pass of three alike."""
+USED_SHARE = 0.9
+"""Share of the time limit that is planned for; the rest is for start-up, scoring and noise."""
+
+
+def limit_epochs(
+    job: Job, recipe: GradientRecipe, model: nn.Module, inputs: Inputs, labels: Tensor, val_images: int
+) -> GradientRecipe:
+    """Report an estimate of the training time; fewer epochs where the job's time limit asks for it.
+
+    Raises ConfigError when not even one epoch fits.
+    """
+    per_image = seconds_per_image(recipe, model, inputs, labels, job.runtime)
+    epoch_s = per_image * (len(inputs) + FORWARD_SHARE * val_images)
+    epochs = recipe.total_epochs
+    if job.time_limit_s is not None:
+        epochs = min(epochs, int(job.time_limit_s * USED_SHARE / epoch_s))
+        if epochs == 0:
+            raise ConfigError(
+                f"one epoch takes about {epoch_s:.0f} s here, more than --time-limit allows "
+                f"({job.time_limit_s:.0f} s). Allow more, or choose a smaller recipe (`photopic recipes`)."
+            )
+    job.report(
+        {
+            "event": "estimate",
+            "seconds": epochs * epoch_s,
+            "epochs": epochs,
+            "recipe_epochs": recipe.total_epochs,
+            "how": f"{STEPS} measured steps",
+        }
+    )
+    return recipe.model_copy(update={"total_epochs": epochs})
+
+
+def seconds_per_image(
+    recipe: ScratchRecipe | FineTuneRecipe,
+    model: nn.Module,
+    inputs: Inputs,
+    labels: Tensor,
+    runtime: Runtime,
+) -> float:
+    """Measured time of a training step per image, augmentation included; the model is left unchanged."""
+    trial = copy.deepcopy(model).train()
+    rows = torch.arange(min(recipe.batch_size, len(inputs)))
+    inputs.start_epoch(0)
+    with torch.random.fork_rng(devices=[]):
+        _step(trial, inputs, labels, rows, runtime)
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            _step(trial, inputs, labels, rows, runtime)
+        return (time.perf_counter() - start) / (STEPS * len(rows))
+
+
+def _step(model: nn.Module, inputs: Inputs, labels: Tensor, rows: Tensor, runtime: Runtime) -> None:
+    with runtime.autocast():
+        loss = functional.cross_entropy(model(inputs.batch(rows)), labels[rows.to(labels.device)])
+    loss.backward()  # type: ignore[no-untyped-call]
+    loss.item()  # waits for the device

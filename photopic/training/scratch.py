@@ -1,0 +1,149 @@
+"""The way *scratch*: all weights from a random start. And what every gradient training shares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from photopic.config import FineTuneRecipe, ScratchRecipe
+from photopic.data.preprocess import Preprocess
+from photopic.data.store import PixelStore
+from photopic.errors import TrainingError
+from photopic.models.fast import initialise
+from photopic.inference.forward import predict_logits
+from photopic.models.zoo import build_model
+from photopic.runtime import derive_seed
+from photopic.training.average import WeightAverage
+from photopic.training.checkpoint import load_checkpoint, save_checkpoint
+from photopic.training.inputs import AugmentedImages
+from photopic.training.job import Fitted, Job, SplitLogits, label_tensor, validation_of
+from photopic.training.loop import Inputs, TrainingState, Validation, fit
+from photopic.training.optimizers import build_optimizer
+from photopic.training.probe import limit_epochs
+
+GradientRecipe = TypeVar("GradientRecipe", ScratchRecipe, FineTuneRecipe)
+
+INITIAL_IMAGES = 5000
+"""Training images from which the whitening layer takes its statistics (as in airbench94)."""
+
+
+def train_scratch(job: Job) -> Fitted:
+    """Train the recipe's network from random weights and keep the best epoch by validation."""
+    assert isinstance(job.recipe, ScratchRecipe)
+    store = job.pixels("train", Preprocess(job.recipe.preprocess))
+    validation = job.pixels("val", Preprocess(job.recipe.preprocess))
+    preprocess = Preprocess(job.recipe.preprocess).measured_on(store.images_u8)
+    recipe = job.recipe.model_copy(update={"preprocess": preprocess.config})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(job.seed, "weights"))
+        model = build_model(recipe, job.num_classes)
+    first = torch.from_numpy(np.array(store.images_u8[:INITIAL_IMAGES]))
+    initialise(model, preprocess.to_float(first))
+    model = model.to(job.runtime.device, memory_format=torch.channels_last)
+    inputs = AugmentedImages(store.images_u8, preprocess, recipe.augment, job.seed, job.runtime)
+    labels = label_tensor(job, store.rows)
+    recipe = limit_epochs(job, recipe, model, inputs, labels, len(validation.rows))
+    job.resolved(recipe, {})
+    state = new_state(recipe, model, build_optimizer(recipe.optimizer, model))
+    stopped_by = run_epochs(
+        job, recipe, state, inputs, labels, lambda scored: validate(job, recipe, scored, validation)
+    )
+    return fitted(recipe, state, lambda split: answer(job, recipe, state.model, split), stopped_by)
+
+
+def new_state(
+    recipe: ScratchRecipe | FineTuneRecipe, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> TrainingState:
+    """The state before the first step."""
+    average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay else None
+    return TrainingState(model, optimizer, average)
+
+
+def run_epochs(
+    job: Job,
+    recipe: ScratchRecipe | FineTuneRecipe,
+    state: TrainingState,
+    inputs: Inputs,
+    labels: torch.Tensor,
+    score: Callable[[nn.Module], Validation],
+) -> KeyboardInterrupt | TrainingError | None:
+    """Go on from the newest checkpoint to the end; returns what stopped it before, if anything.
+
+    Afterwards `state.model` holds the best epoch's weights. A stop before the first validation keeps the
+    weights as they are.
+    """
+    saver = _Saver(job)
+    if job.checkpoints is not None and load_checkpoint(job.checkpoints, state):
+        job.report({"event": "resumed", "epoch": state.epoch})
+    stopped_by: KeyboardInterrupt | TrainingError | None = None
+    try:
+        fit(
+            state,
+            recipe,
+            inputs,
+            labels,
+            score,
+            seed=job.seed,
+            runtime=job.runtime,
+            report=job.report,
+            save=saver.save,
+        )
+    except (KeyboardInterrupt, TrainingError) as stop:
+        stopped_by = stop
+        job.report({"event": "interrupted", "epoch": state.epoch, "reason": str(stop)})
+    if state.best is not None:
+        state.model.load_state_dict(state.best.weights)
+    return stopped_by
+
+
+class _Saver:
+    """Checkpoints at the ends of epochs, but not more often than the job wants."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._last = time.monotonic()
+
+    def save(self, state: TrainingState) -> None:
+        folder = self._job.checkpoints
+        if folder is None or time.monotonic() - self._last < self._job.checkpoint_every_s:
+            return
+        save_checkpoint(folder, state)
+        self._last = time.monotonic()
+
+
+def validate(job: Job, recipe: GradientRecipe, model: nn.Module, store: PixelStore) -> Validation:
+    """The selecting score on stored validation images, one view each."""
+    logits = predict_logits(model, store.images_u8, Preprocess(recipe.preprocess), runtime=job.runtime)
+    return validation_of(logits, job.labels(store.rows))
+
+
+def answer(job: Job, recipe: GradientRecipe, model: nn.Module, split: str) -> SplitLogits:
+    """The selected network's logits for a split, with the recipe's test views."""
+    preprocess = Preprocess(recipe.preprocess)
+    store = job.pixels(split, preprocess)
+    logits = predict_logits(
+        model, store.images_u8, preprocess, runtime=job.runtime, test_views=recipe.test_views
+    )
+    return SplitLogits(store.rows, job.labels(store.rows), logits)
+
+
+def fitted(
+    recipe: ScratchRecipe | FineTuneRecipe,
+    state: TrainingState,
+    answer_split: Callable[[str], SplitLogits],
+    stopped_by: KeyboardInterrupt | TrainingError | None,
+) -> Fitted:
+    """The outcome of a gradient training."""
+    selected: dict[str, Any] = {"by": "validation accuracy, then loss"}
+    if state.best is not None:
+        selected |= {
+            "epoch": state.best.epoch,
+            "val_accuracy": state.best.validation.accuracy,
+            "val_loss": state.best.validation.loss,
+        }
+    return Fitted(recipe, state.model, selected, answer_split, stopped_by)

@@ -1,0 +1,180 @@
+"""One stretch of work on a run: train, store what came out, score the test split once, close.
+
+Everything that happens is reported as records, plain dictionaries with an "event": `index`, `data`, `split`,
+`recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `excluded`, `resumed`, `interrupted`, `scored`,
+`done`. Progress displays, log files and pages read them; nothing else tells them anything. The records `step`
+and `epoch` are also kept in records.jsonl.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+import photopic
+from photopic.config import AnyRecipe, FineTuneRecipe, FrozenRecipe, ScratchRecipe, TrainOptions
+from photopic.data.dataset import DataSet
+from photopic.errors import TrainingError
+from photopic.evaluation.evaluate import score
+from photopic.files import lock
+from photopic.run import Manifest, Run, SplitRow, now
+from photopic.runtime import Runtime
+from photopic.training.checkpoint import remove_checkpoints
+from photopic.training.choose import Choice
+from photopic.training.finetune import train_finetune
+from photopic.training.frozen import train_frozen
+from photopic.training.job import Fitted, Job, Report
+from photopic.training.loop import Record
+from photopic.training.scratch import train_scratch
+
+SPLITS = ("train", "val", "test")
+KEPT_EVENTS = ("step", "epoch")
+LIBRARIES = ("torch", "torchvision", "timm", "pillow", "numpy", "scipy", "scikit-learn")
+WAYS: dict[type, Callable[[Job], Fitted]] = {
+    ScratchRecipe: train_scratch,
+    FrozenRecipe: train_frozen,
+    FineTuneRecipe: train_finetune,
+}
+
+
+@dataclass
+class Sitting:
+    """From the start of a run, or from its newest checkpoint, to its end or the next stop."""
+
+    run: Run
+    dataset: DataSet
+    rows: Mapping[str, np.ndarray]
+    """Index rows of train, val and test."""
+    options: TrainOptions
+    runtime: Runtime
+    report: Report
+    started: float
+    """time.perf_counter() when the user asked."""
+
+    def work(self) -> Run:
+        """Train, store, score; whatever happens, leave a run that says what happened."""
+        with lock(self.run.path / ".lock", timeout_s=1.0):
+            try:
+                job = self._job()
+                fitted = WAYS[type(self.run.recipe)](job)
+                self._store(fitted, job)
+                if fitted.stopped_by is not None:
+                    raise fitted.stopped_by
+                self._score_test(fitted)
+            except KeyboardInterrupt:
+                self._close("interrupted")
+            except BaseException as error:
+                self._close("failed", error=str(error) or type(error).__name__)
+                raise
+            else:
+                self._close("complete")
+                remove_checkpoints(self.run.path / "resume")
+        return self.run
+
+    def _job(self) -> Job:
+        return Job(
+            recipe=self.run.recipe,
+            dataset=self.dataset,
+            rows=self.rows,
+            seed=self.options.seed,
+            runtime=self.runtime,
+            report=self._record,
+            resolved=self._plan,
+            checkpoints=self.run.path / "resume",
+            checkpoint_every_s=self.options.checkpoint_every_s,
+            # a resumed training keeps the epochs that were planned in its first sitting
+            time_limit_s=None if self.run.manifest.planned else self.options.time_limit_s,
+            allow_download=self.options.allow_download,
+            strict=self.options.strict,
+        )
+
+    def _plan(self, recipe: AnyRecipe, weights_source: dict[str, Any]) -> None:
+        self.run.update(recipe=recipe, weights_source=weights_source, planned=True)
+
+    def _record(self, record: Record) -> None:
+        if record["event"] == "resumed":
+            self.run.rewind_records(record["epoch"])
+        if record["event"] in KEPT_EVENTS:
+            self.run.append_record(record)
+        self.report(record)
+
+    def _store(self, fitted: Fitted, job: Job) -> None:
+        """Weights, validation answers and score: what a usable run needs."""
+        self.run.save_weights(fitted.model.state_dict())
+        data = self.run.manifest.data | {"excluded": _excluded(self.dataset, job)}
+        self.run.update(selected=fitted.selected, data=data)
+        if not isinstance(fitted.stopped_by, TrainingError):
+            self._score(fitted, "val")
+
+    def _score_test(self, fitted: Fitted) -> None:
+        if len(self.rows["test"]):
+            self.run.note_test_look("the end of the training")
+            self._score(fitted, "test")
+
+    def _score(self, fitted: Fitted, split: str) -> None:
+        answers = fitted.answer(split)
+        self.run.save_predictions(split, answers.rows, answers.labels, answers.logits)
+        scores = score(answers.logits, answers.labels, self.run.class_names)
+        self.run.update(results=self.run.manifest.results | {split: scores.to_json()})
+        self._record({"event": "scored", "split": split, "scores": scores})
+
+    def _close(self, status: str, error: str | None = None) -> None:
+        seconds = self.run.manifest.seconds + time.perf_counter() - self.started
+        self.run.update(status=status, error=error, finished=now(), seconds=round(seconds, 3))
+        self.report({"event": "done", "status": status, "seconds": seconds, "path": str(self.run.path)})
+
+
+def new_manifest(
+    dataset: DataSet,
+    rows: Mapping[str, np.ndarray],
+    choice: Choice,
+    options: Mapping[str, Any],
+    runtime: Runtime,
+) -> Manifest:
+    """The content of run.json when a training begins."""
+    return Manifest(
+        created=now(),
+        recipe=choice.recipe,
+        recipe_reason=choice.reason,
+        options=dict(options),
+        class_names=dataset.class_names,
+        data={
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "counts": {name: len(rows[name]) for name in SPLITS},
+            "excluded": [asdict(item) for item in dataset.excluded],
+        },
+        split_hashes={name: _content_hash(dataset, rows[name]) for name in SPLITS},
+        machine=runtime.describe(),
+        versions={"photopic": photopic.__version__} | {name: version(name) for name in LIBRARIES},
+    )
+
+
+def split_rows(dataset: DataSet, splits: np.ndarray) -> Iterator[SplitRow]:
+    """One row per image of the index, for splits.csv.gz; label and split are empty where there is none."""
+    index, names = dataset.index, dataset.class_names
+    for row, path in enumerate(index.paths):
+        label = int(index.labels[row])
+        yield SplitRow(
+            path=path,
+            sha256=index.sha256s[row],
+            label=names[label] if label >= 0 else "",
+            group=index.groups[row],
+            split=str(splits[row]),
+        )
+
+
+def _content_hash(dataset: DataSet, rows: np.ndarray) -> str:
+    """SHA-256 over the sorted content hashes of some images: the same set gives the same hash."""
+    digests = sorted(dataset.index.sha256s[int(row)] for row in rows)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _excluded(dataset: DataSet, job: Job) -> list[dict[str, Any]]:
+    return [asdict(item) for item in [*dataset.excluded, *job.excluded]]

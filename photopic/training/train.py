@@ -1,0 +1,173 @@
+"""The public verbs of training: start a run, resume one, train on arrays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from photopic.config import AnyRecipe, TrainOptions, override, parse_options
+from photopic.data.dataset import DataSet, open_dataset
+from photopic.data.split import split_dataset
+from photopic.errors import DataError, RunError
+from photopic.run import Run, new_run_path
+from photopic.runtime import choose_runtime
+from photopic.training.choose import Choice, choose_recipe
+from photopic.training.job import Fitted, Job, Report, ignore
+from photopic.training.recipes import load_recipe
+from photopic.training.sitting import SPLITS, WAYS, Sitting, new_manifest, split_rows
+
+Data = str | Path | tuple[np.ndarray, np.ndarray]
+"""A path, the name of a catalog data set, or (images, labels)."""
+
+
+def train(
+    data: Data,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    options: TrainOptions | None = None,
+    report: Report = ignore,
+) -> Run:
+    """Train a classifier on `data` and leave a run folder.
+
+    recipe: a name, a YAML file or a recipe; None: chosen for the data. settings: dotted recipe options.
+    out: the run folder, which must be new or empty; None: a new one below ./runs.
+    The test split is scored once, at the end. A stop by the user returns a run with status "interrupted",
+    whose weights can be used and whose training `resume` continues.
+    Raises the errors of photopic.errors; the run's status is then "failed" and its records are kept.
+    """
+    options = options or TrainOptions()
+    started = time.perf_counter()
+    runtime = choose_runtime(options.device)
+    dataset = _open(data, options, report)
+    splits = split_dataset(
+        dataset,
+        seed=options.split_seed,
+        val_fraction=options.val_fraction,
+        test_fraction=options.test_fraction,
+    )
+    rows = _rows(splits)
+    report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
+    choice = _choose(recipe, settings or {}, dataset, rows["train"])
+    path = new_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
+    report(
+        {
+            "event": "recipe",
+            "recipe": choice.recipe,
+            "reason": choice.reason,
+            "runtime": runtime,
+            "path": str(path),
+        }
+    )
+    stored = options.model_dump() | {"data": _reference(data)}
+    run = Run.create(path, new_manifest(dataset, rows, choice, stored, runtime))
+    run.save_splits(split_rows(dataset, splits))
+    return Sitting(run, dataset, rows, options, runtime, report, started).work()
+
+
+def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Run:
+    """Go on with a training that was interrupted or killed; ends as if it had never been stopped.
+
+    data: where the data set is now, if it moved. Raises RunError when the run is complete or the data set is
+    not the one that the run began with.
+    """
+    manifest = run.manifest
+    if manifest.status == "complete":
+        raise RunError(
+            f"{run.path}: is complete; there is nothing to resume. `photopic train` starts a new run."
+        )
+    started = time.perf_counter()
+    given = manifest.options["data"] if data is None else data
+    if given is None:
+        raise RunError(
+            f"{run.path}: was trained on arrays. Pass them again: photopic.resume(run, data=(x, y))."
+        )
+    options = parse_options({key: value for key, value in manifest.options.items() if key != "data"})
+    runtime = choose_runtime(options.device)
+    dataset = _open(given, options, report)
+    if dataset.fingerprint != manifest.data["fingerprint"]:
+        raise RunError(
+            f"{run.path}: the data set {dataset.name} is not as it was when this run began, so the result "
+            "would mean nothing. Restore it, name its place with --data, or start a new run."
+        )
+    split_of = {row.path: row.split for row in run.load_splits()}
+    rows = _rows(np.array([split_of.get(path, "") for path in dataset.index.paths]))
+    report(
+        {
+            "event": "recipe",
+            "recipe": run.recipe,
+            "reason": "as the run began",
+            "runtime": runtime,
+            "path": str(run.path),
+        }
+    )
+    run.update(status="running", error=None)
+    return Sitting(run, dataset, rows, options, runtime, report, started).work()
+
+
+def train_arrays(
+    images_u8: np.ndarray,
+    labels: np.ndarray,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    val_fraction: float = 0.15,
+    device: str = "auto",
+    report: Report = ignore,
+) -> Fitted:
+    """Train on arrays in memory, without a run folder and without a test split.
+
+    images_u8: (N, H, W) or (N, H, W, C) uint8. labels: (N,) of any kind; classes are its sorted values.
+    """
+    dataset = open_dataset((images_u8, labels))
+    rows = _rows(split_dataset(dataset, seed=seed, val_fraction=val_fraction, test_fraction=0.0))
+    choice = _choose(recipe, settings or {}, dataset, rows["train"])
+    job = Job(choice.recipe, dataset, rows, seed, choose_runtime(device), report)
+    return WAYS[type(choice.recipe)](job)
+
+
+def _open(data: Data, options: TrainOptions, report: Report) -> DataSet:
+    def progress(done: int, total: int, what: str) -> None:
+        report({"event": "index", "done": done, "total": total, "what": what})
+
+    dataset = open_dataset(
+        data,
+        data_dir=options.data_dir,
+        group_pattern=options.group_pattern,
+        strict=options.strict,
+        download=options.allow_download,
+        progress=progress,
+    )
+    report({"event": "data", "dataset": dataset})
+    return dataset
+
+
+def _rows(splits: np.ndarray) -> dict[str, np.ndarray]:
+    rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
+    for name in ("train", "val"):
+        if len(rows[name]) == 0:
+            raise DataError(f"no image is left for {name}. Add images, or change the shares of the splits.")
+    return rows
+
+
+def _choose(
+    recipe: str | AnyRecipe | None, settings: Mapping[str, Any], dataset: DataSet, train_rows: np.ndarray
+) -> Choice:
+    if recipe is None:
+        choice = choose_recipe(dataset, train_rows)
+        return Choice(override(choice.recipe, settings), choice.reason)
+    chosen = load_recipe(recipe, settings) if isinstance(recipe, str) else override(recipe, settings)
+    return Choice(chosen, "asked for")
+
+
+def _reference(data: Data) -> str | None:
+    """How to find the data set again: an absolute path, or a catalog name; None for arrays."""
+    if isinstance(data, tuple):
+        return None
+    return str(Path(data).absolute()) if Path(data).exists() else str(data)
