@@ -1,7 +1,7 @@
 """What all benchmarks share: the machine and its limits, fair turns, other processes, result files.
 
 A result is a JSON file in benchmarks/results/. It holds the machine, its measured limits, the versions, the
-seeds and every single reading; medians are computed from those when the table is written (table.py).
+seeds and every single reading, and the rows that table.py puts into benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -120,20 +122,64 @@ def jpeg_rate(count: int = 40) -> float:
 # ---- other processes ------------------------------------------------------------------------------------
 
 
-def run_json(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Run a program that prints one JSON object as its last line; adds its own wall time as `process_s`.
+@dataclass(frozen=True)
+class Finished:
+    """A program that ended well."""
+
+    stdout: str
+    process_s: float
+    """Wall time from start to end, imports included."""
+    peak_bytes: int
+    """Largest resident memory."""
+
+
+def run_program(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Finished:
+    """Run a program to its end; needs a POSIX system (the memory comes from wait4).
 
     Raises RuntimeError with the end of its messages when it fails.
     """
-    start = time.perf_counter()
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, env={**os.environ, **(env or {})}
-    )
-    elapsed = time.perf_counter() - start
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as messages:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command], stdout=out, stderr=messages, env={**os.environ, **(env or {})}
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process_s = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        messages.seek(0)
+        if process.returncode != 0:
+            tail = messages.read().decode("utf-8", "replace")[-2000:]
+            raise RuntimeError(f"{command} ended with {process.returncode}: {tail}")
+        peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return Finished(out.read().decode("utf-8"), process_s, peak_bytes)
+
+
+def run_keras(script: str, *options: str | Path) -> dict[str, Any]:
+    """Run one of the Keras scripts in its environment; its JSON with `process_s` and `peak_bytes`."""
+    done = run_program([keras_python(), Path(__file__).with_name(script), *options])
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return {**result, "process_s": elapsed}
+    return {**result, "process_s": done.process_s, "peak_bytes": done.peak_bytes}
+
+
+def run_training(data: str, out: Path, cache: Path, *options: str) -> dict[str, Any]:
+    """`photopic train` in a process of its own; what its run folder says, and time and memory.
+
+    cache: folder of pixels and features; give an empty one to measure a first run.
+    """
+    command = [sys.executable, "-m", "photopic", "train", data, "--out", out, *options]
+    done = run_program(command, {"PHOTOPIC_CACHE": str(cache)})
+    manifest = json.loads((out / "run.json").read_text("utf-8"))
+    return {
+        "seed": manifest["options"]["seed"],
+        "recipe": manifest["recipe"]["name"],
+        "status": manifest["status"],
+        "process_s": done.process_s,
+        "wall_s": manifest["seconds"],
+        "peak_bytes": done.peak_bytes,
+        "test": manifest["results"]["test"],
+        "val": manifest["results"]["val"],
+    }
 
 
 def keras_python() -> Path:
@@ -159,12 +205,17 @@ def data_dir() -> Path:
 # ---- results --------------------------------------------------------------------------------------------
 
 
+def row(what: str, measured: str, goal: str = "", met: bool | None = None) -> dict[str, Any]:
+    """One line of the table; `met` is None where there is no goal."""
+    return {"what": what, "measured": measured, "goal": goal, "met": met}
+
+
 def write_result(name: str, result: Mapping[str, Any]) -> Path:
     """Write benchmarks/results/NAME.json with the machine, its limits, the command and the result."""
     payload = {
         "benchmark": name,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "command": "python benchmarks/run.py " + " ".join(sys.argv[1:]),
+        "command": (f"python benchmarks/{name}.py " + " ".join(sys.argv[1:])).strip(),
         "machine": machine(),
         "limits": limits(),
         **result,

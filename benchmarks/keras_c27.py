@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -61,12 +60,6 @@ def build_model() -> keras.Model:
     return model
 
 
-def peak_bytes() -> int:
-    """Largest resident memory of this process so far; Linux counts KiB, macOS bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--photos", type=Path, required=True)
@@ -86,7 +79,6 @@ def main() -> None:
         "epochs": options.epochs,
         "train_images": train.samples,
         "val_images": val.samples,
-        "peak_bytes": peak_bytes(),
         "versions": {
             "python": sys.version.split()[0],
             "tensorflow": tf.__version__,

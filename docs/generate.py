@@ -38,7 +38,7 @@ def configuration() -> str:
 
 
 def configuration_types() -> Iterator[type[config.Frozen]]:
-    """The options of a training, the recipe types and everything they are made of, in reading order, each once."""
+    """Training options, recipe types and everything they are made of, in reading order, each once."""
     seen: set[type] = set()
     todo: list[Any] = [config.TrainOptions, config.ScratchRecipe, config.FineTuneRecipe, config.FrozenRecipe]
     while todo:

@@ -1,0 +1,85 @@
+"""The training step of the fast networks, in floating-point operations per second, beside a matrix product.
+
+A step is forward, loss, backward and optimizer on images that are ready; only convolutions and matrix
+products are counted (torch's flop counter), so everything else lowers the figure.
+
+    python benchmarks/training_step.py [RECIPE…]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import torch
+from harness import gemm_flops, interleave, row, seconds, spread, write_result
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from photopic.config import FastModel, ScratchRecipe
+from photopic.models.zoo import build_model
+from photopic.training.optimizers import build_optimizer
+from photopic.training.recipes import load_recipe, named_recipes
+
+GOAL_SHARE, REPEATS, CLASSES = 0.5, 9, 10
+
+
+def training_step(recipe: ScratchRecipe) -> Callable[[], None]:
+    """One step on random images of the recipe's size."""
+    torch.manual_seed(0)
+    config = recipe.preprocess
+    images = torch.randn(recipe.batch_size, config.channels, config.size, config.size)
+    images = images.to(memory_format=torch.channels_last)
+    labels = torch.randint(CLASSES, (recipe.batch_size,))
+    model = build_model(recipe, CLASSES).to(memory_format=torch.channels_last).train()
+    optimizer = build_optimizer(recipe.optimizer, model)
+
+    def step() -> None:
+        loss = functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def measure(recipe: ScratchRecipe) -> dict[str, object]:
+    step = training_step(recipe)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    flops = counter.get_total_flops()
+    step()
+    sides = {"step_flops": lambda: flops / seconds(step), "gemm_flops": gemm_flops}
+    readings = interleave(sides, REPEATS)
+    share = spread(readings["step_flops"])["median"] / spread(readings["gemm_flops"])["median"]
+    return {
+        "recipe": recipe.name,
+        "batch_size": recipe.batch_size,
+        "flops_per_step": flops,
+        "share": share,
+        "readings": readings,
+    }
+
+
+def main() -> None:
+    recipes = [load_recipe(name) for name in sys.argv[1:] or named_recipes()]
+    fast = [
+        recipe
+        for recipe in recipes
+        if isinstance(recipe, ScratchRecipe) and isinstance(recipe.model, FastModel)
+    ]
+    results = [measure(recipe) for recipe in fast]
+    rows = [
+        row(
+            f"training step of {result['recipe']}, share of GEMM FLOP/s",
+            f"{result['share']:.0%}",
+            f"≥ {GOAL_SHARE:.0%}",
+            result["share"] >= GOAL_SHARE,
+        )
+        for result in results
+    ]
+    write_result("training_step", {"networks": results, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
