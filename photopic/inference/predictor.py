@@ -1,0 +1,208 @@
+"""From a run folder to answers: which class, how probable, for any files, folders, zips or arrays."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from photopic.config import FrozenRecipe, PreprocessConfig
+from photopic.data.preprocess import Preprocess
+from photopic.errors import ConfigError, DataError, RunError
+from photopic.evaluation.metrics import softmax
+from photopic.inference.forward import predict_logits
+from photopic.inference.inputs import Inputs, expand, load_all
+from photopic.run import Run
+from photopic.runtime import Runtime, choose_runtime
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what is being done)."""
+_CHUNK = 64
+"""Images that are held decoded at once; the forward pass cuts them smaller where they are large."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image, or why there is none."""
+
+    path: str
+    """File, zip/member, or place in an array, as in the input."""
+    label: str | None
+    """Most probable class; None if the image could not be read."""
+    top: tuple[tuple[str, float], ...]
+    """The most probable classes with their probabilities, highest first; empty if it could not be read."""
+    error: str | None = None
+    """Why the image could not be read."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        top = [{"class": name, "prob": prob} for name, prob in self.top]
+        return {"path": _writable(self.path), "label": self.label, "top": top, "error": self.error}
+
+
+class Predictions(Sequence[Prediction]):
+    """Answers in the order of the input, one for each image; unreadable ones in their places."""
+
+    def __init__(
+        self, items: Sequence[Prediction], probs: npt.NDArray[np.float32], class_names: Sequence[str]
+    ):
+        self._items = tuple(items)
+        self.probs = probs
+        """(N, K) probabilities in the order of class_names; NaN rows for unreadable images."""
+        self.class_names = tuple(class_names)
+
+    @overload
+    def __getitem__(self, place: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Prediction]: ...
+    def __getitem__(self, place: int | slice) -> Prediction | Sequence[Prediction]:
+        return self._items[place]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return f"Predictions({len(self)} images, {len(self.errors)} unreadable)"
+
+    @property
+    def labels(self) -> list[str | None]:
+        """Most probable class of each image; None where it could not be read."""
+        return [item.label for item in self]
+
+    @property
+    def errors(self) -> list[Prediction]:
+        """The images that could not be read."""
+        return [item for item in self if item.error is not None]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One dictionary of plain values for each image."""
+        return [item.to_json() for item in self]
+
+    def to_csv(self) -> str:
+        """CSV text: path, label, prob, then label_2, prob_2 … for the next classes, and error.
+
+        Paths are written as they are, also those that begin with = + - or @, which a spreadsheet may take
+        for a formula: read the column as text.
+        """
+        ranks = max((len(item.top) for item in self), default=1)
+        extra = [f"{column}_{rank}" for rank in range(2, ranks + 1) for column in ("label", "prob")]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "label", "prob", *extra, "error"])
+        for item in self:
+            cells = [cell for name, prob in item.top for cell in (name, f"{prob:.6f}")]
+            cells += [""] * (2 * ranks - len(cells))
+            writer.writerow([_writable(item.path), *cells, item.error or ""])
+        return text.getvalue()
+
+
+class Predictor:
+    """A trained network with everything it takes to answer; nothing about it is asked again."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: PreprocessConfig,
+        class_names: Sequence[str],
+        *,
+        runtime: Runtime,
+        test_views: str = "none",
+    ) -> None:
+        self.model = model.to(runtime.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.preprocess = Preprocess(preprocess)
+        self.class_names = tuple(class_names)
+        self.runtime = runtime
+        self.test_views = test_views
+
+    @classmethod
+    def load(cls, run: Run | str | Path, *, device: str = "auto") -> Predictor:
+        """The predictor of a run folder; weights are checked against the SHA-256 in run.json.
+
+        Raises RunError when the run has no weights, or they are missing, altered or do not fit.
+        """
+        from photopic.models.zoo import build_model
+
+        run = run if isinstance(run, Run) else Run.open(run)
+        recipe = run.recipe
+        weights = run.load_weights()
+        with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and thrown away
+            model = build_model(recipe, len(run.class_names))
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise RunError(
+                f"{run.path}: its weights do not fit its recipe ({reason}). Train again."
+            ) from None
+        return cls(
+            model,
+            run.preprocess,
+            run.class_names,
+            runtime=choose_runtime(device),
+            test_views="none" if isinstance(recipe, FrozenRecipe) else recipe.test_views,
+        )
+
+    def predict(self, inputs: Inputs, *, top_k: int = 5, progress: Progress | None = None) -> Predictions:
+        """Answers for files, folders, zips, arrays or Pillow images, or a sequence of them, in their order.
+
+        top_k: classes listed for each image, at least 1; more than there are means all. A file that cannot be
+        read is answered with its error. Memory holds a few dozen images at a time.
+        Raises UserError for a path that does not exist and for a folder or zip without images.
+        """
+        if top_k < 1:
+            raise ConfigError(f"top_k={top_k} must be at least 1")
+        items = expand(inputs)
+        probs = np.full((len(items), len(self.class_names)), np.nan, dtype=np.float32)
+        predictions: list[Prediction] = []
+        pixels = load_all(items, self.preprocess, os.cpu_count() or 1)
+        for start, chunk in _chunks(pixels):
+            readable = [row for row, image in enumerate(chunk, start) if not isinstance(image, DataError)]
+            images = [image for image in chunk if not isinstance(image, DataError)]
+            if images:
+                probs[readable] = softmax(self.logits(np.stack(images)))
+            for row, image in enumerate(chunk, start):
+                error = image if isinstance(image, DataError) else None
+                predictions.append(self._prediction(items[row].name, probs[row], top_k, error))
+            if progress is not None:
+                progress(len(predictions), len(items), "predicting")
+        return Predictions(predictions, probs, self.class_names)
+
+    def logits(self, images_u8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Logits (N, K) of stored pixels (N, S, S, C), with the recipe's test views."""
+        return predict_logits(
+            self.model, images_u8, self.preprocess, runtime=self.runtime, test_views=self.test_views
+        )
+
+    def _prediction(
+        self, name: str, probs: npt.NDArray[np.float32], top_k: int, error: DataError | None
+    ) -> Prediction:
+        if error is not None:
+            return Prediction(name, None, (), getattr(error, "reason", str(error)))
+        order = np.argsort(-probs, kind="stable")[:top_k]
+        best = tuple((self.class_names[number], float(probs[number])) for number in order)
+        return Prediction(name, best[0][0], best)
+
+
+def _chunks(
+    pixels: Iterator[npt.NDArray[np.uint8] | DataError],
+) -> Iterator[tuple[int, list[npt.NDArray[np.uint8] | DataError]]]:
+    """(number of the first, up to _CHUNK of them)."""
+    start = 0
+    while chunk := list(islice(pixels, _CHUNK)):
+        yield start, chunk
+        start += len(chunk)
+
+
+def _writable(path: str) -> str:
+    """The path as text that can be encoded: bytes of a file name that are no UTF-8 as \\xNN."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
