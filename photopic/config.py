@@ -6,7 +6,7 @@ type that holds only the options with an effect in that way; so an option that w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -371,7 +371,7 @@ def parse_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> AnyReci
     try:
         return _RECIPE.validate_python(dict(values))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error)}") from None
+        raise ConfigError(f"{where}: {_explain(error, get_args(AnyRecipe))}") from None
 
 
 def parse_options(values: Mapping[str, Any]) -> TrainOptions:
@@ -379,7 +379,7 @@ def parse_options(values: Mapping[str, Any]) -> TrainOptions:
     try:
         return TrainOptions.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        raise ConfigError(_explain(error, [TrainOptions])) from None
 
 
 def override(recipe: AnyRecipe, changes: Mapping[str, Any]) -> AnyRecipe:
@@ -429,14 +429,14 @@ def _is_choice(field: str, key: str) -> bool:
     return (field, key) in {("optimizer", "name"), ("schedule", "name"), ("model", "family")}
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, kinds: Sequence[Any]) -> str:
     """The first problems of a pydantic error, in the user's words."""
     lines = []
     for problem in error.errors()[:5]:
         path = [str(part) for part in problem["loc"] if str(part) not in _UNION_TAGS]
         key = ".".join(path) or "value"
         if problem["type"] == "extra_forbidden":
-            hint = did_you_mean(path[-1], _field_names())
+            hint = did_you_mean(path[-1], _field_names(kinds))
             lines.append(f'option "{key}" is not known here.{hint}')
         else:
             message = problem["msg"].removeprefix("Value error, ")
@@ -452,9 +452,9 @@ _UNION_TAGS = {"scratch", "fine-tune", "frozen", "fast", "timm", "sgd", "adam", 
 }
 
 
-def _field_names() -> list[str]:
+def _field_names(kinds: Sequence[Any]) -> list[str]:
     names: set[str] = set()
-    todo: list[Any] = [ScratchRecipe, FineTuneRecipe, FrozenRecipe]
+    todo = list(kinds)
     while todo:
         kind = todo.pop()
         if get_origin(kind) is not None:

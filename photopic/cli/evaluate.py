@@ -23,8 +23,8 @@ def evaluate(
 ) -> None:
     """Numbers with intervals, from a run.
 
-    Without DATA: the run's own test and validation scores, from its stored predictions. With DATA: the network
-    is asked about its images; those that the run was trained or selected on are left out and counted.
+    Without DATA: the run's own test and validation scores, from its stored predictions. With DATA: the
+    network is asked about its images; those that it was trained or selected on are left out and counted.
 
     Parameters
     ----------

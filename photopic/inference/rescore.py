@@ -69,8 +69,8 @@ def evaluate_on(
 ) -> Evaluation:
     """Ask the run's network about a labelled data set.
 
-    Images that the run was trained or selected on (by content) are left out. Images of its test split count as
-    a look at the test set, which is recorded before the score is computed.
+    Images that the run was trained or selected on (by content) are left out. Images of its test split count
+    as a look at the test set, which is recorded before the score is computed.
     Raises DataError when a class is unknown to the run or no image is left.
     """
     dataset = open_dataset(data, data_dir=data_dir, group_pattern=group_pattern, strict=strict)
@@ -83,8 +83,8 @@ def evaluate_on(
     rows = np.flatnonzero(usable & ~trained_on & (labels >= 0))
     if len(rows) == 0:
         raise DataError(
-            f"{dataset.name}: no image is left to score; {int(trained_on.sum())} were used in the training of this "
-            "run. Give images that it has not seen."
+            f"{dataset.name}: no image is left to score; {int(trained_on.sum())} were used in the training of "
+            "this run. Give images that it has not seen."
         )
     predictor = Predictor.load(run, device=device)
     store = open_pixel_store(dataset, rows, Preprocess(run.preprocess))
@@ -96,7 +96,7 @@ def evaluate_on(
         predictor.logits(store.images_u8), labels[store.rows], run.class_names, groups=usable_groups(groups)
     )
     notes = _notes(int(trained_on.sum()), tested, len(run.manifest.test_looks))
-    return Evaluation({dataset.name: scores}, notes, tuple([*dataset.excluded, *store.failed]))
+    return Evaluation({dataset.name: scores}, notes, (*dataset.excluded, *store.failed))
 
 
 def usable_groups(groups: np.ndarray) -> np.ndarray | None:

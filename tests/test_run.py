@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from photopic.config import PreprocessConfig, ScratchRecipe
+from photopic.errors import RunError, UserError
+from photopic.run import RECORDS, SCHEMA_VERSION, WEIGHTS, Manifest, Run, SplitRow, list_runs, new_run_path
+
+
+def make_run(path: Path) -> Run:
+    recipe = ScratchRecipe(name="test", preprocess=PreprocessConfig(size=32))
+    return Run.create(
+        path, Manifest(created="2026-01-01T00:00:00+00:00", recipe=recipe, class_names=("a", "b"))
+    )
+
+
+def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.update(selected={"epoch": 3}, status="complete")
+    assert Run.open(run.path).manifest == run.manifest
+
+
+def test_a_folder_with_content_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(RunError, match="not empty"):
+        make_run(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"run\.json is missing"):
+        Run.open(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"schema_version": 1}', '{"schema_version": "x"}'])
+def test_a_damaged_manifest_is_an_error_not_a_traceback(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(RunError):
+        Run.open(tmp_path)
+
+
+def test_a_newer_schema_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    values = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps(values | {"schema_version": SCHEMA_VERSION + 1}))
+    with pytest.raises(RunError, match="Update photopic"):
+        Run.open(run.path)
+
+
+def test_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    weights = {
+        "conv.weight": torch.randn(3, 3, 2, 2).to(memory_format=torch.channels_last),
+        "n": torch.tensor(7),
+    }
+    run.save_weights(weights)
+    loaded = Run.open(run.path).load_weights()
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], weights[name]) for name in weights)
+
+
+def test_altered_and_missing_files_are_found(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    with pytest.raises(RunError, match="photopic resume"):
+        run.load_weights()
+    run.save_weights({"w": torch.ones(2)})
+    content = (run.path / WEIGHTS).read_bytes()
+    (run.path / WEIGHTS).write_bytes(content[:-1] + b"\x00")
+    with pytest.raises(RunError, match="altered"):
+        run.load_weights()
+    (run.path / WEIGHTS).unlink()
+    with pytest.raises(RunError, match="missing"):
+        run.load_weights()
+
+
+def test_splits_with_difficult_names_come_back(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    rows = [SplitRow('a,"b"\nc.jpg', "00", "ä", "g1", "train"), SplitRow("猫.png", "11", "", "", "")]
+    run.save_splits(rows)
+    assert run.load_splits() == rows
+
+
+def test_predictions_come_back_and_hold_no_pickle(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    logits = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    run.save_predictions("test", np.arange(4), np.array([0, 1, 0, 1]), logits)
+    stored = run.load_predictions("test")
+    np.testing.assert_array_equal(stored.logits, logits)
+    np.testing.assert_array_equal(stored.labels, [0, 1, 0, 1])
+    assert stored.index.dtype == np.int64
+
+
+def test_a_record_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for epoch in range(3):
+        run.append_record({"event": "epoch", "epoch": epoch})
+    with (run.path / RECORDS).open("a") as file:
+        file.write('{"event": "ep')
+    assert [record["epoch"] for record in run.records()] == [0, 1, 2]
+    run.rewind_records(2)
+    assert [record["epoch"] for record in run.records()] == [0, 1]
+
+
+def test_test_looks_are_counted(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.note_test_look("first")
+    run.note_test_look("second")
+    assert [look["what"] for look in Run.open(run.path).manifest.test_looks] == ["first", "second"]
+
+
+def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
+    for name, created in (("b", "2026-02-01"), ("a", "2026-03-01"), ("c", "2026-01-01")):
+        make_run(tmp_path / name).update(created=created)
+    (tmp_path / "other").mkdir()
+    assert [run.path.name for run in list_runs(tmp_path)] == ["c", "b", "a"]
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_new_run_paths_are_free_and_clean(tmp_path: Path) -> None:
+    assert new_run_path(tmp_path, "my photos/2024").name == "my-photos-2024"
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x-2").mkdir()
+    assert new_run_path(tmp_path, "x").name == "x-3"
+    assert new_run_path(tmp_path, "///").name == "run"
+
+
+def test_a_full_disk_is_said_plainly_and_keeps_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run")
+    before = (run.path / "run.json").read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="disk is full"):
+        run.update(status="complete")
+    assert (run.path / "run.json").read_bytes() == before
