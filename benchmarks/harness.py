@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+PHOTOPIC = Path(sys.executable).with_name("photopic")
 PACKAGES = ("photopic", "torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "scipy")
 
 
@@ -167,7 +168,7 @@ def run_training(data: str, out: Path, cache: Path, *options: str) -> dict[str, 
 
     cache: folder of pixels and features; give an empty one to measure a first run.
     """
-    command = [sys.executable, "-m", "photopic", "train", data, "--out", out, *options]
+    command = [PHOTOPIC, "train", data, "--out", out, *options]
     done = run_program(command, {"PHOTOPIC_CACHE": str(cache)})
     manifest = json.loads((out / "run.json").read_text("utf-8"))
     return {
@@ -177,8 +178,9 @@ def run_training(data: str, out: Path, cache: Path, *options: str) -> dict[str, 
         "process_s": done.process_s,
         "wall_s": manifest["seconds"],
         "peak_bytes": done.peak_bytes,
-        "test": manifest["results"]["test"],
-        "val": manifest["results"]["val"],
+        "machine": manifest["machine"],
+        "test": {each["name"]: each for each in manifest["results"]["test"]["measured"]},
+        "val": {each["name"]: each for each in manifest["results"]["val"]["measured"]},
     }
 
 

@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import interleave, row, seconds, spread, write_result
+from harness import PHOTOPIC, interleave, row, seconds, spread, write_result
 
 REPEATS = 15
 GOAL_S = 0.5
-PHOTOPIC = Path(sys.executable).with_name("photopic")
 
 
 def call(*command: str | Path) -> float:
