@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -41,8 +42,9 @@ class Item:
     """Decode to (H, W, 1 or 3) uint8, upright, large enough for the preprocessing. Raises DataError."""
 
 
-def expand(inputs: Inputs) -> list[Item]:
-    """All images that the inputs stand for.
+@contextmanager
+def expand(inputs: Inputs) -> Iterator[list[Item]]:
+    """All images that the inputs stand for; zips stay open while the block runs.
 
     A path to a file is one item, whatever it holds. A folder or zip stands for the image files in it, at any
     depth: files that neither are named like an image nor begin like one are left out, hidden ones too. An
@@ -52,18 +54,20 @@ def expand(inputs: Inputs) -> list[Item]:
     if isinstance(inputs, str | Path | np.ndarray | Image.Image):
         inputs = [inputs]
     items: list[Item] = []
-    for place, given in enumerate(inputs):
-        if isinstance(given, str | Path):
-            items += _from_path(str(given))
-        elif isinstance(given, Image.Image):
-            items.append(_from_pillow(f"image[{place}]", given))
-        elif isinstance(given, np.ndarray):
-            items += _from_array(given, len(items))
-        else:
-            raise UserError(
-                f"input {place} is a {type(given).__name__}; expected a path, a NumPy array or a Pillow image"
-            )
-    return items
+    with ExitStack() as opened:
+        for place, given in enumerate(inputs):
+            if isinstance(given, str | Path):
+                items += _from_path(str(given), opened)
+            elif isinstance(given, Image.Image):
+                items.append(_from_pillow(f"image[{place}]", given))
+            elif isinstance(given, np.ndarray):
+                items += _from_array(given, len(items))
+            else:
+                raise UserError(
+                    f"input {place} is of type {type(given).__name__}; "
+                    "expected a path, a NumPy array or a Pillow image"
+                )
+        yield items
 
 
 def load_all(items: Iterable[Item], preprocess: Preprocess, threads: int) -> Iterator[Images | DataError]:
@@ -94,14 +98,14 @@ def _load(item: Item, preprocess: Preprocess) -> Images | DataError:
 # ---- paths ----------------------------------------------------------------------------------------------
 
 
-def _from_path(path: str) -> list[Item]:
+def _from_path(path: str, opened: ExitStack) -> list[Item]:
     location = Path(path)
     if os.path.isdir(path):  # noqa: PTH112 - answers where pathlib raises, as for a name that is too long
         return _members(FolderSource(location), path)
     if not os.path.lexists(path):
         raise UserError(f"{path}: there is no such file or folder.")
     if location.is_file() and (location.suffix.lower() == ".zip" or _begins(location, _ZIP)):
-        return _members(ZipSource(location), path)
+        return _members(opened.enter_context(closing(ZipSource(location))), path)
     return [_from_source(FolderSource(location.parent), location.name, path)]
 
 

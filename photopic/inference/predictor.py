@@ -21,7 +21,7 @@ from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError, DataError, RunError
 from photopic.evaluation.metrics import softmax
 from photopic.inference.forward import predict_logits
-from photopic.inference.inputs import Inputs, expand, load_all
+from photopic.inference.inputs import Inputs, Item, expand, load_all
 from photopic.run import Run
 from photopic.runtime import Runtime, choose_runtime
 
@@ -161,7 +161,10 @@ class Predictor:
         """
         if top_k < 1:
             raise ConfigError(f"top_k={top_k} must be at least 1")
-        items = expand(inputs)
+        with expand(inputs) as items:
+            return self._answer(items, top_k, progress)
+
+    def _answer(self, items: Sequence[Item], top_k: int, progress: Progress | None) -> Predictions:
         probs = np.full((len(items), len(self.class_names)), np.nan, dtype=np.float32)
         predictions: list[Prediction] = []
         pixels = load_all(items, self.preprocess, os.cpu_count() or 1)
