@@ -19,6 +19,8 @@ from PIL import Image
 
 from photopic.config import PreprocessConfig
 from photopic.data import store as store_module
+from photopic.data.dataset import open_dataset
+from photopic.data.decode import ImageError
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import open_pixel_store
 from photopic.errors import ConfigError, DataError, UserError
@@ -35,7 +37,7 @@ class Files:
         self.guard = threading.Lock()
         self.index = SimpleNamespace(
             paths=[f"{i:03}.png" for i in range(len(images))],
-            sha256s=[sha256(data).hexdigest() for data in images],
+            sha256s=np.array([list(sha256(data).digest()) for data in images], np.uint8),
         )
 
     def image(self, row: int, **_: Any) -> np.ndarray:
@@ -44,7 +46,7 @@ class Files:
         try:
             return np.asarray(Image.open(BytesIO(self.images[row])).convert("RGB"))
         except OSError as error:
-            raise DataError(f"{self.index.paths[row]}: cannot decode") from error
+            raise ImageError(self.index.paths[row], "cannot decode") from error
 
 
 def png(seed: int, size: tuple[int, int] = (20, 30)) -> bytes:
@@ -111,7 +113,7 @@ def test_an_image_that_cannot_be_read_is_listed_and_shifts_no_other() -> None:
         store = open_store(dataset)
         assert store.rows.tolist() == [1, 2, 3, 5]
         assert [excluded.path for excluded in store.failed] == ["000.png", "004.png"]
-        assert all("cannot decode" in excluded.reason for excluded in store.failed)
+        assert {excluded.reason for excluded in store.failed} == {"cannot decode"}
         np.testing.assert_array_equal(store.images_u8[3], preprocess().to_store(dataset.image(5)))
 
 
@@ -270,6 +272,19 @@ def test_pixels_of_a_store_cannot_be_changed_on_disk() -> None:
     before = store.path.read_bytes()
     store.tensor()[0] = 0
     assert store.path.read_bytes() == before
+
+
+def test_a_real_folder_is_stored_and_a_damaged_file_is_listed(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(3):
+            (tmp_path / "photos" / name / f"{i}.png").write_bytes(png(i + len(name), (40, 50)))
+    dataset = open_dataset(tmp_path / "photos")
+    (tmp_path / "photos" / "dog" / "1.png").write_bytes(b"damaged since it was indexed")
+    store = open_pixel_store(dataset, dataset.usable, preprocess())
+    assert store.rows.tolist() == [0, 1, 2, 3, 5]
+    assert [excluded.path for excluded in store.failed] == ["dog/1.png"]
+    np.testing.assert_array_equal(store.images_u8[4], preprocess().to_store(dataset.image(5)))
 
 
 def test_asking_for_no_images_is_an_error() -> None:

@@ -20,7 +20,7 @@ import re
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ import torch
 from torch import Tensor
 
 from photopic.data.dataset import DataSet, Excluded
+from photopic.data.decode import ImageError
+from photopic.data.index import Progress
 from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError, DataError, UserError
 from photopic.files import cache_dir, lock, write_json, write_with
-
-Progress = Callable[[int, int, str], None]
 
 _FORMAT = 1
 _BLOCK_BYTES = 65536
@@ -112,8 +112,7 @@ def _take(array: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
 def _key(dataset: DataSet, rows: np.ndarray, preprocess: Preprocess) -> str:
     """Content of all images in row order, preprocessing, and Pillow, whose decoder and filters may change."""
     digest = hashlib.sha256(f"{_FORMAT} {preprocess.key} {PIL.__version__}".encode())
-    for row in rows.tolist():
-        digest.update(f"\n{dataset.index.sha256s[row]}".encode())
+    digest.update(np.ascontiguousarray(dataset.index.sha256s[rows]).data)
     return digest.hexdigest()
 
 
@@ -269,6 +268,8 @@ def _decode_one(dataset: DataSet, row: int, preprocess: Preprocess) -> np.ndarra
     try:
         image = dataset.image(row, min_side=preprocess.min_side, background=preprocess.config.background)
         return preprocess.to_store(image)
+    except ImageError as error:
+        return error.reason
     except (DataError, OSError) as error:
         return str(error)
 
