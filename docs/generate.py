@@ -29,7 +29,8 @@ def write(folder: Path) -> None:
 def commands() -> str:
     """The help of every command, as Markdown without the title."""
     text = app.generate_docs(output_format="markdown", recursive=True, heading_level=1, usage_name="photopic")
-    return text.split("\n", 1)[1].strip() + "\n"
+    body = text.split("\n", 1)[1].strip() + "\n"
+    return re.sub(r"## Table of Contents\n.*?(?=\*\*Commands\*\*)", "", body, flags=re.DOTALL)
 
 
 def configuration() -> str:
