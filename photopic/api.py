@@ -65,6 +65,7 @@ def train(
     Returns the run; its status is "interrupted" after Ctrl-C. Raises the errors of photopic.errors.
     """
     from photopic.training import train as training
+    from photopic.training.job import ignore
 
     changes = dict(settings or {})
     if weights is not None:
@@ -78,7 +79,7 @@ def train(
         settings=changes,
         out=out,
         options=parse_options(options | limit),
-        report=report or training.ignore,
+        report=report or ignore,
     )
     return Run(run.path, run.manifest)
 
@@ -90,8 +91,9 @@ def resume(run: _Run | str | Path, *, data: Data | None = None, report: Report |
     set has changed.
     """
     from photopic.training import train as training
+    from photopic.training.job import ignore
 
-    resumed = training.resume(open_run(run), data=data, report=report or training.ignore)
+    resumed = training.resume(open_run(run), data=data, report=report or ignore)
     return Run(resumed.path, resumed.manifest)
 
 

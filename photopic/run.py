@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -122,7 +122,7 @@ class Run:
     # ---- open and write ---------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, path: Path, manifest: Manifest) -> Run:
+    def create(cls, path: Path, manifest: Manifest) -> Self:
         """Start a run folder. Raises RunError when the folder holds anything already."""
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -132,7 +132,7 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls, path: str | Path) -> Self:
         """Read a run folder.
 
         Raises RunError when it is none, is damaged, or was written by a newer photopic.

@@ -10,8 +10,8 @@ from torch import nn
 from photopic.config import FastModel, PreprocessConfig
 from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError
-from photopic.inference.forward import predict_logits
 from photopic.models.fast import FastNet
+from photopic.models.forward import predict_logits
 from photopic.runtime import Runtime
 
 RUNTIME = Runtime(torch.device("cpu"), "a test", torch.float32, 2)

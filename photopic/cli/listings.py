@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -44,7 +44,7 @@ def runs(folder: Path = Path("runs"), /, *, json: Annotated[bool, Parameter(nega
         print_table(columns, rows)
 
 
-def _accuracy(results: dict[str, dict[str, list[dict[str, float | None]]]], split: str) -> str:
+def _accuracy(results: dict[str, Any], split: str) -> str:
     measured = results.get(split, {}).get("measured", [])
     values = [row["value"] for row in measured if row["name"] == "accuracy"]
     return number(values[0]) if values else "–"

@@ -183,6 +183,20 @@ def score(
     )
 
 
+def group_codes(groups: npt.ArrayLike) -> Ints | None:
+    """(N,) int64 numbers of groups from their names, for `score`; an empty name is a group of its own.
+
+    None when no image has a group, so that the plain intervals apply.
+    """
+    names = np.asarray(groups).astype(str)
+    if not (names != "").any():
+        return None
+    codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    alone = np.flatnonzero(names == "")
+    codes[alone] = codes.max() + 1 + np.arange(alone.size)
+    return codes
+
+
 def _overall(
     logits: npt.NDArray[Any],
     losses: Floats,

@@ -20,8 +20,8 @@ from photopic.config import FrozenRecipe, PreprocessConfig
 from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError, DataError, RunError
 from photopic.evaluation.metrics import softmax
-from photopic.inference.forward import predict_logits
 from photopic.inference.inputs import Inputs, Item, expand, load_all
+from photopic.models.forward import predict_logits
 from photopic.run import Run
 from photopic.runtime import Runtime, choose_runtime
 

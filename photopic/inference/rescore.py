@@ -12,7 +12,7 @@ from photopic.data.dataset import DataSet, Excluded, open_dataset
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import open_pixel_store
 from photopic.errors import DataError, RunError, did_you_mean
-from photopic.evaluation.evaluate import Scores, score
+from photopic.evaluation.evaluate import Scores, group_codes, score
 from photopic.inference.predictor import Predictor
 from photopic.run import Run
 
@@ -46,12 +46,12 @@ def evaluate_stored(run: Run) -> Evaluation:
     }
     if not stored:
         raise RunError(f"{run.path}: has no predictions yet (status: {run.manifest.status}).")
-    groups = [row.group for row in run.load_splits()]
+    groups = np.array([row.group for row in run.load_splits()], dtype=object)
     scores = {}
     for title, split in stored.items():
         answers = run.load_predictions(split)
-        own = np.array([groups[row] for row in answers.index])
-        scores[title] = score(answers.logits, answers.labels, run.class_names, groups=usable_groups(own))
+        own = group_codes(groups[answers.index])
+        scores[title] = score(answers.logits, answers.labels, run.class_names, groups=own)
     notes = [f"looks at the test set so far: {len(run.manifest.test_looks)}"] if "test" in scores else []
     if "validation" in scores:
         notes.append("validation chose the weights, so its score flatters; defend the test score.")
@@ -76,7 +76,7 @@ def evaluate_on(
     dataset = open_dataset(data, data_dir=data_dir, group_pattern=group_pattern, strict=strict)
     labels = _labels_in_run(dataset, run)
     seen = {row.sha256: row.split for row in run.load_splits()}
-    known = np.array([seen.get(digest, "") for digest in dataset.index.sha256s])
+    known = np.array([seen.get(digest, "") for digest in dataset.index.hex_digests()])
     usable = np.zeros(len(labels), dtype=bool)
     usable[dataset.usable] = True
     trained_on = usable & np.isin(known, ["train", "val"])
@@ -91,17 +91,10 @@ def evaluate_on(
     tested = int(np.count_nonzero(known[store.rows] == "test"))
     if tested:
         run.note_test_look(f"evaluate on {dataset.name}: {tested} images of the test split")
-    groups = np.array([dataset.index.groups[int(row)] for row in store.rows])
-    scores = score(
-        predictor.logits(store.images_u8), labels[store.rows], run.class_names, groups=usable_groups(groups)
-    )
+    groups = group_codes(dataset.index.groups[store.rows])
+    scores = score(predictor.logits(store.images_u8), labels[store.rows], run.class_names, groups=groups)
     notes = _notes(int(trained_on.sum()), tested, len(run.manifest.test_looks))
     return Evaluation({dataset.name: scores}, notes, (*dataset.excluded, *store.failed))
-
-
-def usable_groups(groups: np.ndarray) -> np.ndarray | None:
-    """(N,) group names for the intervals; None unless every image has one."""
-    return groups if len(groups) and all(groups) else None
 
 
 def _labels_in_run(dataset: DataSet, run: Run) -> np.ndarray:

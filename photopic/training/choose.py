@@ -56,13 +56,7 @@ def choose_recipe(dataset: DataSet, train_rows: np.ndarray) -> Choice:
     size = min((candidate for candidate in SIZES_PX if candidate >= side), default=SIZES_PX[-1])
     changes: dict[str, object] = {
         "preprocess.size": size,
-        "preprocess.channels": _channels(dataset, train_rows),
+        "preprocess.channels": 1 if dataset.is_grey else 3,
     }
     reason = f"{n} small images (median side {side} px): a fast network learns them from scratch at {size} px"
     return Choice(override(recipes["small-images"], changes), reason)
-
-
-def _channels(dataset: DataSet, rows: np.ndarray) -> int:
-    """1 when all images are grey by their mode, else 3."""
-    grey = {"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L"}
-    return 1 if {dataset.index.modes[int(row)] for row in rows} <= grey else 3

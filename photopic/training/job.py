@@ -62,7 +62,8 @@ class Job:
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
         """(N,) int64 labels of index rows."""
-        return self.dataset.index.labels[rows]
+        labels: np.ndarray = self.dataset.index.labels[rows]
+        return labels
 
     def pixels(self, split_or_rows: str | np.ndarray, preprocess: Preprocess) -> PixelStore:
         """The stored pixels of a split; images that turn out unreadable are left out and noted.

@@ -15,7 +15,7 @@ from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore
 from photopic.errors import TrainingError
 from photopic.models.fast import initialise
-from photopic.inference.forward import predict_logits
+from photopic.models.forward import predict_logits
 from photopic.models.zoo import build_model
 from photopic.runtime import derive_seed
 from photopic.training.average import WeightAverage
@@ -44,7 +44,7 @@ def train_scratch(job: Job) -> Fitted:
         model = build_model(recipe, job.num_classes)
     first = torch.from_numpy(np.array(store.images_u8[:INITIAL_IMAGES]))
     initialise(model, preprocess.to_float(first))
-    model = model.to(job.runtime.device, memory_format=torch.channels_last)
+    model = model.to(job.runtime.device).to(memory_format=torch.channels_last)
     inputs = AugmentedImages(store.images_u8, preprocess, recipe.augment, job.seed, job.runtime)
     labels = label_tensor(job, store.rows)
     recipe = limit_epochs(job, recipe, model, inputs, labels, len(validation.rows))

@@ -21,7 +21,7 @@ import photopic
 from photopic.config import AnyRecipe, FineTuneRecipe, FrozenRecipe, ScratchRecipe, TrainOptions
 from photopic.data.dataset import DataSet
 from photopic.errors import TrainingError
-from photopic.evaluation.evaluate import score
+from photopic.evaluation.evaluate import group_codes, score
 from photopic.files import lock
 from photopic.run import Manifest, Run, SplitRow, now
 from photopic.runtime import Runtime
@@ -120,7 +120,8 @@ class Sitting:
     def _score(self, fitted: Fitted, split: str) -> None:
         answers = fitted.answer(split)
         self.run.save_predictions(split, answers.rows, answers.labels, answers.logits)
-        scores = score(answers.logits, answers.labels, self.run.class_names)
+        groups = group_codes(self.dataset.index.groups[answers.rows])
+        scores = score(answers.logits, answers.labels, self.run.class_names, groups=groups)
         self.run.update(results=self.run.manifest.results | {split: scores.to_json()})
         self._record({"event": "scored", "split": split, "scores": scores})
 
@@ -158,22 +159,15 @@ def new_manifest(
 
 def split_rows(dataset: DataSet, splits: np.ndarray) -> Iterator[SplitRow]:
     """One row per image of the index, for splits.csv.gz; label and split are empty where there is none."""
-    index, names = dataset.index, dataset.class_names
-    for row, path in enumerate(index.paths):
-        label = int(index.labels[row])
-        yield SplitRow(
-            path=path,
-            sha256=index.sha256s[row],
-            label=names[label] if label >= 0 else "",
-            group=index.groups[row],
-            split=str(splits[row]),
-        )
+    index, names = dataset.index, (*dataset.class_names, "")  # label -1 is the last one
+    columns = (index.paths, index.hex_digests(), index.labels, index.groups, splits)
+    for path, digest, label, group, split in zip(*columns, strict=True):
+        yield SplitRow(str(path), digest, names[label], str(group), str(split))
 
 
 def _content_hash(dataset: DataSet, rows: np.ndarray) -> str:
     """SHA-256 over the sorted content hashes of some images: the same set gives the same hash."""
-    digests = sorted(dataset.index.sha256s[int(row)] for row in rows)
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(dataset.index.hex_digests(rows))).encode()).hexdigest()
 
 
 def _excluded(dataset: DataSet, job: Job) -> list[dict[str, Any]]:
