@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def data_dir() -> Iterator[Path]:
+def data_dir() -> Path:
     """The folder of real data sets (PHOTOPIC_DATA); skips where there is none."""
     folder = os.environ.get("PHOTOPIC_DATA")
     if not folder or not Path(folder).is_dir():
         pytest.skip("PHOTOPIC_DATA names no folder with real data sets")
-    yield Path(folder)
+    return Path(folder)
