@@ -1,0 +1,200 @@
+"""Moves pixels: rotation, shift, shear, zoom and flips, composed into one affine map per image.
+
+Semantics are those of Keras' ImageDataGenerator: output pixel o takes the input at M (o - centre) + centre,
+with M = rotation · shift · shear · zoom in (row, column) coordinates, then flips; bilinear; outside the image
+one of the four fill modes, exactly as scipy.ndimage.affine_transform with order 1 and the modes constant,
+nearest, reflect and grid-wrap. Axis letters: n images, c channels, h height, w width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from photopic.config import AugmentConfig
+
+UNIFORMS = 6
+"""Columns of uniform numbers that draw_affine uses: angle, row shift, column shift, shear, two zooms."""
+
+_FAR = 1e6  # pushes a coordinate that is just outside of the image far away from it
+_EDGE_TOLERANCE_PX = 1e-4  # float32 coordinates of 2048 px are this exact; less outside is still inside
+
+
+# ---- draw ------------------------------------------------------------------------------------------------
+
+
+def is_still(config: AugmentConfig) -> bool:
+    """Whether no pixel is moved."""
+    flips = config.horizontal_flip != "none" or config.vertical_flip
+    shifts = config.width_shift_range or config.height_shift_range
+    return not (flips or shifts or _turns(config))
+
+
+def is_whole_pixels(config: AugmentConfig) -> bool:
+    """Whether only flips and shifts by whole pixels are wanted: then nothing is interpolated."""
+    shifts = (config.width_shift_range, config.height_shift_range)
+    return not _turns(config) and not any(0 < shift < 1 for shift in shifts)
+
+
+def _turns(config: AugmentConfig) -> bool:
+    return config.rotation_range > 0 or config.shear_range > 0 or config.zoom_range != (1.0, 1.0)
+
+
+def draw_shift(uniform: Tensor, shift_range: float, size: int) -> Tensor:
+    """(n,) uniform numbers in 0..1 -> (n,) shifts in pixels, float64.
+
+    shift_range below 1: a fraction of `size`, any real shift. From 1 on: whole pixels, each of
+    -shift_range..shift_range equally likely (Keras, too, takes whole numbers as whole pixels).
+    """
+    uniform = uniform.double()
+    if shift_range < 1:
+        return (2 * uniform - 1) * shift_range * size
+    pixels = math.floor(shift_range)
+    return torch.floor(uniform * (2 * pixels + 1)).clamp_(max=2 * pixels) - pixels
+
+
+def draw_affine(uniform: Tensor, config: AugmentConfig, size: int) -> Tensor:
+    """(n, UNIFORMS) uniform numbers in 0..1 -> (n, 2, 3) float64 maps without flips.
+
+    A map takes centred output coordinates (row, column) to centred input coordinates: its first two columns
+    are the matrix, the third is the offset, pixels.
+    """
+    u = uniform.double()
+    angle = torch.deg2rad((2 * u[:, 0] - 1) * config.rotation_range)
+    shift_row = draw_shift(u[:, 1], config.height_shift_range, size)
+    shift_column = draw_shift(u[:, 2], config.width_shift_range, size)
+    shear = torch.deg2rad((2 * u[:, 3] - 1) * config.shear_range)
+    low, high = config.zoom_range
+    zoom_row, zoom_column = (low + (high - low) * u[:, 4:6]).unbind(1)
+    return compose_affine(angle, shift_row, shift_column, shear, zoom_row, zoom_column)
+
+
+def compose_affine(
+    angle: Tensor,
+    shift_row: Tensor,
+    shift_column: Tensor,
+    shear: Tensor,
+    zoom_row: Tensor,
+    zoom_column: Tensor,
+) -> Tensor:
+    """rotation · shift · shear · zoom as (n, 2, 3); all arguments (n,), angles in radians.
+
+    Source: apply_affine_transform of Keras, where shear is [[1, -sin], [0, cos]].
+    """
+    cos, sin = angle.cos(), angle.sin()
+    shear_cos, shear_sin = shear.cos(), shear.sin()
+    rows = [
+        torch.stack([cos * zoom_row, (-cos * shear_sin - sin * shear_cos) * zoom_column], 1),
+        torch.stack([sin * zoom_row, (-sin * shear_sin + cos * shear_cos) * zoom_column], 1),
+    ]
+    offset = torch.stack([cos * shift_row - sin * shift_column, sin * shift_row + cos * shift_column], 1)
+    return torch.cat([torch.stack(rows, 1), offset[:, :, None]], 2)
+
+
+def with_flips(affine: Tensor, flip_rows: Tensor, flip_columns: Tensor) -> Tensor:
+    """The same maps, then mirroring: flip_rows (n,) bool turns upside down, flip_columns left to right."""
+    signs = 1 - 2 * torch.stack([flip_rows, flip_columns, torch.zeros_like(flip_rows)], 1).to(affine.dtype)
+    return affine * signs[:, None, :]
+
+
+# ---- apply -----------------------------------------------------------------------------------------------
+
+
+def apply_affine(images: Tensor, affine: Tensor, *, fill_mode: str, cval: float = 0.0) -> Tensor:
+    """Resample (n, c, h, w) float images through (n, 2, 3) maps; a new tensor of the same shape and type.
+
+    cval: the value outside of the image with fill_mode "constant", in the units of `images`.
+    """
+    if images.numel() == 0:
+        return images.clone()
+    # Half precision cannot tell neighbouring pixels of a wide image apart.
+    dtype = images.dtype if images.dtype in (torch.float32, torch.float64) else torch.float32
+    source = images.to(dtype)
+    grid = _sampling_grid(affine.to(images.device, dtype), images.shape[2], images.shape[3])
+    if fill_mode == "nearest":
+        out = _sample(source, grid, "border")
+    elif fill_mode == "reflect":
+        out = _sample(source, grid, "reflection")
+    elif fill_mode == "wrap":
+        out = _sample_wrapped(source, grid)
+    else:
+        out = _sample_constant(source, grid, cval)
+    return out.to(images.dtype)
+
+
+def _sampling_grid(affine: Tensor, height: int, width: int) -> Tensor:
+    """(n, 2, h, w): where each output pixel is taken from, x then y, -1..1 from edge to edge of the image.
+
+    An affine map is a term of the row plus a term of the column: one addition per coordinate, a tenth of the
+    time of affine_grid's matrix product. Two planes rather than pairs are what grid_sample reads fastest.
+    """
+    affine = affine.flip(1) * affine.new_tensor([2 / width, 2 / height])[:, None]
+    rows = torch.arange(height, dtype=affine.dtype, device=affine.device) - (height - 1) / 2
+    columns = torch.arange(width, dtype=affine.dtype, device=affine.device) - (width - 1) / 2
+    of_row = affine[:, :, 0:1] * rows + affine[:, :, 2:3]
+    of_column = affine[:, :, 1:2] * columns
+    return of_row[:, :, :, None] + of_column[:, :, None, :]
+
+
+def _sample(source: Tensor, grid: Tensor, padding_mode: str) -> Tensor:
+    return F.grid_sample(
+        source, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode=padding_mode, align_corners=False
+    )
+
+
+def _sample_constant(source: Tensor, grid: Tensor, cval: float) -> Tensor:
+    """SciPy's "constant" does not blend the border with cval: a point is inside, or it is cval."""
+    height, width = source.shape[2:]
+    limit = [1 - (1 - 2 * _EDGE_TOLERANCE_PX) / side for side in (width, height)]
+    for axis in (0, 1):
+        plane = grid[:, axis]
+        plane += (plane - plane.clamp(-limit[axis], limit[axis])) * _FAR
+    if cval == 0:
+        return _sample(source, grid, "zeros")
+    return _sample(source - cval, grid, "zeros").add_(cval)
+
+
+def _sample_wrapped(source: Tensor, grid: Tensor) -> Tensor:
+    """The image repeated without end: coordinates modulo its size, on a copy with one more row and column."""
+    height, width = source.shape[2:]
+    repeated = torch.cat([source, source[:, :, :1]], 2)
+    repeated = torch.cat([repeated, repeated[:, :, :, :1]], 3)
+    sides = grid.new_tensor([width, height])[:, None, None]
+    pixels = torch.remainder((grid + 1) * sides / 2 - 0.5, sides)
+    return _sample(repeated, (2 * pixels + 1) / (sides + 1) - 1, "border")
+
+
+def apply_whole_pixels(images: Tensor, affine: Tensor, *, fill_mode: str, cval: float = 0.0) -> Tensor:
+    """As apply_affine, for maps that are only flips and shifts by whole pixels, and for images of any type.
+
+    One gather of whole pixels: nothing is interpolated.
+    """
+    n, c, h, w = images.shape
+    affine = affine.to(images.device)
+    rows, row_outside = _source_index(affine[:, 0, 0], affine[:, 0, 2], h, fill_mode)
+    columns, column_outside = _source_index(affine[:, 1, 1], affine[:, 1, 2], w, fill_mode)
+    first = torch.arange(n, device=images.device)[:, None] * (h * w)
+    index = (first + rows * w)[:, :, None] + columns[:, None, :]
+    pixels = images.permute(0, 2, 3, 1).reshape(n * h * w, c).index_select(0, index.view(-1))
+    out = pixels.view(n, h, w, c).permute(0, 3, 1, 2)
+    if fill_mode == "constant":
+        outside = row_outside[:, None, :, None] | column_outside[:, None, None, :]
+        out = out.masked_fill(outside, round(cval) if not images.is_floating_point() else cval)
+    return out
+
+
+def _source_index(sign: Tensor, offset: Tensor, side: int, fill_mode: str) -> tuple[Tensor, Tensor]:
+    """Along one axis: (n, side) int64 source places, and whether they stand for a place outside the image."""
+    centre = (side - 1) / 2
+    places = torch.arange(side, dtype=torch.float64, device=sign.device) - centre
+    index = torch.round(sign.double()[:, None] * places + offset.double()[:, None] + centre).to(torch.int64)
+    outside = (index < 0) | (index >= side)
+    if fill_mode == "wrap":
+        index = index.remainder(side)
+    elif fill_mode == "reflect":
+        index = index.remainder(2 * side)
+        index = torch.minimum(index, 2 * side - 1 - index)
+    return index.clamp(0, side - 1), outside

@@ -1,0 +1,31 @@
+"""Takes content away from images: cutout (DeVries and Taylor 2017, arXiv:1708.04552)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def draw_cutout(uniform: Tensor, size: int) -> Tensor:
+    """(n, 2) uniform numbers in 0..1 -> (n, 2) int64 centres (row, column), each pixel equally likely."""
+    return (uniform.double() * size).to(torch.int64).clamp_(max=size - 1)
+
+
+def apply_cutout(images: Tensor, centre: Tensor, side: int, colour: Tensor) -> Tensor:
+    """Fill a square of `side` pixels around each image's centre; a part outside the image is lost.
+
+    images: (n, c, h, w). centre: (n, 2). colour: (c,) for all images, or (n, c). Returns a new tensor. The
+    square is one pixel longer towards the top left when the side is even.
+    """
+    first = centre.to(images.device) - side // 2
+    rows = _inside(first[:, :1], side, images.shape[2])
+    columns = _inside(first[:, 1:], side, images.shape[3])
+    hole = (rows[:, :, None] & columns[:, None, :])[:, None]
+    colour = colour.to(images.device, images.dtype)
+    return torch.where(hole, colour.view(-1, images.shape[1], 1, 1), images)
+
+
+def _inside(first: Tensor, side: int, length: int) -> Tensor:
+    """(n, length) bool: places from `first` (n, 1) on, `side` of them."""
+    places = torch.arange(length, device=first.device)
+    return (places >= first) & (places < first + side)

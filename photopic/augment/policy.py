@@ -1,0 +1,151 @@
+"""What happens to each training image in each epoch: all parameters drawn at once, applied batch by batch.
+
+An image's parameters depend on (seed, epoch, row) alone: not on the batch it is in, its place there, or how
+many images there are. So a resumed training sees what an unbroken one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from photopic.augment.color import apply_brightness, apply_contrast, apply_saturation, draw_factor
+from photopic.augment.geometry import (
+    UNIFORMS,
+    apply_affine,
+    apply_whole_pixels,
+    draw_affine,
+    is_still,
+    is_whole_pixels,
+    with_flips,
+)
+from photopic.augment.mix import apply_cutout, draw_cutout
+from photopic.config import AugmentConfig
+from photopic.errors import ConfigError
+from photopic.runtime import generator
+
+_COLUMNS = (
+    16  # uniform numbers per image; some are spare, so that a new operation leaves the others' draws alone
+)
+_NEUTRAL = (1.0, 1.0)
+_CHUNK_PIXELS = (
+    65536  # images of so many pixels are finished before the next ones are begun: they stay in cache
+)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The parameters of n images for one epoch; tensors with n rows, on any device."""
+
+    affine: Tensor
+    """(n, 2, 3) float64: see geometry.draw_affine; flips included."""
+    brightness: Tensor
+    """(n,) factor."""
+    contrast: Tensor
+    """(n,) factor."""
+    saturation: Tensor
+    """(n,) factor."""
+    cutout: Tensor
+    """(n, 2) int64 centre of the square, pixels (row, column)."""
+
+    def __len__(self) -> int:
+        return len(self.brightness)
+
+    def take(self, rows: Tensor | slice) -> Draw:
+        """The parameters of these rows, in their order."""
+        return Draw(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def to(self, device: torch.device) -> Draw:
+        """The same on another device. On a GPU, do this once per epoch rather than once per batch."""
+        return Draw(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+class Augment:
+    """Random changes of training images: draw once per epoch, apply to every batch."""
+
+    def __init__(
+        self, config: AugmentConfig, channels: int, size: int, *, mean: Sequence[float] | None = None
+    ) -> None:
+        """channels: 1 or 3. size: side of the square images, pixels.
+        mean: per-channel colour (0..1) of cutout's squares; None: each image's own mean.
+
+        Raises ConfigError for what has no effect on such images.
+        """
+        if channels == 1 and config.saturation_range != (1.0, 1.0):
+            raise ConfigError("saturation_range has no effect on grey images (channels=1). Leave it out.")
+        if config.cutout_size > 2 * size:
+            raise ConfigError(f"cutout_size={config.cutout_size} hides whole images of {size} pixels.")
+        self.config = config
+        self.size = size
+        self.mean = None if mean is None else torch.tensor(list(mean))
+        self._moves = not is_still(config)
+        self._whole_pixels = is_whole_pixels(config)
+
+    def draw(self, n: int, seed: int, epoch: int) -> Draw:
+        """Parameters for rows 0..n-1 of the training set in this epoch. The first m of n are those of m."""
+        config = self.config
+        uniform = torch.rand(n, _COLUMNS, generator=generator(seed, "augment", epoch))
+        affine = draw_affine(uniform[:, :UNIFORMS], config, self.size)
+        flip_rows = (uniform[:, 6] < 0.5) & config.vertical_flip
+        return Draw(
+            affine=with_flips(affine, flip_rows, self._draw_flip(uniform[:, 7], seed, epoch)),
+            brightness=draw_factor(uniform[:, 8], config.brightness_range),
+            contrast=draw_factor(uniform[:, 9], config.contrast_range),
+            saturation=draw_factor(uniform[:, 10], config.saturation_range),
+            cutout=draw_cutout(uniform[:, 11:13], self.size),
+        )
+
+    def _draw_flip(self, uniform: Tensor, seed: int, epoch: int) -> Tensor:
+        """(n,) bool: which images are mirrored left to right."""
+        if self.config.horizontal_flip == "random":
+            return uniform < 0.5
+        if self.config.horizontal_flip == "alternating":
+            start = torch.rand(len(uniform), generator=generator(seed, "augment", "flip")) < 0.5
+            return start ^ bool(epoch % 2)
+        return torch.zeros(len(uniform), dtype=torch.bool)
+
+    def apply(self, images_01: Tensor, draw: Draw, rows: Tensor) -> Tensor:
+        """Change a batch.
+
+        images_01: (b, c, h, w) floats in 0..1, any memory format; left as it is. draw: of the epoch. rows:
+        (b,) int64, the training-set row of each image. Returns a new (b, c, h, w) tensor of the same type on
+        the same device; in contiguous memory after interpolation, else in the memory format that came.
+        """
+        if len(images_01) != len(rows):
+            raise ValueError(f"{len(images_01)} images, but {len(rows)} rows")
+        interpolates = self._moves and not self._whole_pixels
+        layout = torch.contiguous_format if interpolates else torch.preserve_format
+        out = torch.empty_like(images_01, memory_format=layout)
+        mine = draw.take(rows.to(draw.affine.device)).to(images_01.device)
+        step = max(1, len(rows))
+        if not images_01.is_cuda:
+            step = max(1, _CHUNK_PIXELS // (images_01.shape[2] * images_01.shape[3]))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            self._apply_into(out[part], images_01[part], mine.take(part))
+        return out
+
+    def _apply_into(self, out: Tensor, images: Tensor, draw: Draw) -> None:
+        """The changes in their order: geometry, colour, cutout; as in Keras, colour comes after geometry."""
+        config = self.config
+        images = self._move(images, draw)
+        if config.brightness_range != _NEUTRAL:
+            images = apply_brightness(images, draw.brightness, out=out)
+        if config.contrast_range != _NEUTRAL:
+            images = apply_contrast(images, draw.contrast, out=out)
+        if config.saturation_range != _NEUTRAL:
+            images = apply_saturation(images, draw.saturation, out=out)
+        if config.cutout_size:
+            colour = images.mean((2, 3)) if self.mean is None else self.mean
+            images = apply_cutout(images, draw.cutout, config.cutout_size, colour)
+        if images is not out:
+            out.copy_(images)
+
+    def _move(self, images: Tensor, draw: Draw) -> Tensor:
+        if not self._moves:
+            return images
+        move = apply_whole_pixels if self._whole_pixels else apply_affine
+        return move(images, draw.affine, fill_mode=self.config.fill_mode, cval=self.config.cval / 255)
