@@ -126,6 +126,28 @@ def train_arrays(
     images_u8: (N, H, W) or (N, H, W, C) uint8. labels: (N,) of any kind; classes are its sorted values.
     """
     dataset = open_dataset((images_u8, labels))
+    return train_dataset(
+        dataset,
+        recipe=recipe,
+        settings=settings,
+        seed=seed,
+        val_fraction=val_fraction,
+        device=device,
+        report=report,
+    )
+
+
+def train_dataset(
+    dataset: DataSet,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    val_fraction: float = 0.15,
+    device: str = "auto",
+    report: Report = ignore,
+) -> Fitted:
+    """Train on an opened data set, without a run folder and without a test split."""
     rows = _rows(split_dataset(dataset, seed=seed, val_fraction=val_fraction, test_fraction=0.0))
     choice = _choose(recipe, settings or {}, dataset, rows["train"])
     job = Job(choice.recipe, dataset, rows, seed, choose_runtime(device), report)
