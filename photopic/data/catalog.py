@@ -16,6 +16,7 @@ import numpy as np
 
 from photopic.data.arrays import ArrayData
 from photopic.data.formats import FileData, from_folders
+from photopic.data.gtsrb import read_gtsrb
 from photopic.data.published import read_published
 from photopic.data.source import open_source
 from photopic.errors import OfflineError, did_you_mean
@@ -102,6 +103,11 @@ def open_catalog(
         for place in entry.places:
             if (folder / place).exists():
                 return _read(entry, folder / place)
+    if download:
+        from photopic.data.downloads import download_catalog
+
+        download_catalog(name, cache_dir() / "data")
+        return open_catalog(name)
     looked = ", ".join(str(folder) for folder in folders)
     raise OfflineError(
         f'"{name}" is not on this machine (looked in {looked} for {", ".join(entry.places)}). Put it there, '
@@ -133,7 +139,7 @@ def _data_folders(data_dir: str | Path | None) -> Iterator[Path]:
 
 
 def _read(entry: CatalogEntry, path: Path) -> ArrayData | FileData:
-    published = read_published(path)
+    published = read_published(path) or (read_gtsrb(path) if entry.name == "gtsrb" else None)
     if published is not None:
         return published
     data = from_folders(open_source(path), only=entry.folders)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -172,7 +171,7 @@ def _chunks(rows: Sequence[int]) -> Iterator[list[int]]:
 
 def _examine(source: Source, path: str, size: int) -> tuple[Fact, bool]:
     """One file: read once for its digest, its header and the check that it is whole."""
-    claims_image = PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+    claims_image = path[path.rfind(".") :].lower() in IMAGE_SUFFIXES
     if not claims_image and size > _LARGEST_UNKNOWN:
         return (b"", 0, 0, "", NOT_AN_IMAGE), True
     try:

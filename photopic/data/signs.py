@@ -58,9 +58,10 @@ def _draw_one(name: str, random: np.random.Generator) -> np.ndarray[tuple[int, .
 
 
 def _background(side: int, random: np.random.Generator) -> Image.Image:
-    """Soft random patches of colour, as of sky, leaves and walls out of focus."""
-    patches = random.integers(20, 230, (5, 5, 3), dtype=np.uint8)
-    return Image.fromarray(patches).resize((side, side), Image.Resampling.BICUBIC)
+    """Soft random patches, mostly grey, as of sky, leaves and walls out of focus."""
+    patches = random.uniform(30, 210, (5, 5, 1)) + random.normal(0, 22, (5, 5, 3))
+    patches_u8 = np.clip(patches, 0, 255).astype(np.uint8)
+    return Image.fromarray(patches_u8).resize((side, side), Image.Resampling.BICUBIC)
 
 
 def _polygon(corners: int, middle: float, radius: float, turn: float) -> Points:
