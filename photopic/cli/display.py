@@ -32,6 +32,8 @@ class TrainingDisplay:
         self._tasks: dict[str, TaskID] = {}
         self._last_plain = 0.0
         self._epochs = 0
+        self._left = ""
+        self._first: tuple[float, int] | None = None  # time and number of the first step seen
 
     def __enter__(self) -> TrainingDisplay:
         self._bar.start()
@@ -113,8 +115,10 @@ class TrainingDisplay:
         self._say(f"going on after epoch {record['epoch']}")
 
     def _on_step(self, record: Record) -> None:
-        rate = f"{record['images_per_second']:,.0f} images/s"
-        note = f"loss {record['train_loss']:.3f}, {rate}"
+        self._left = self._time_left(record["step"], record["total_steps"])
+        note = f"loss {record['train_loss']:.3f}, {record['images_per_second']:,.0f} images/s"
+        if not self._live:
+            note += self._left
         description = f"epoch {record['epoch'] + 1}/{self._epochs or '?'}"
         self._advance("train", description, record["step"], record["total_steps"], note)
 
@@ -123,8 +127,18 @@ class TrainingDisplay:
         self._say(
             f"epoch {record['epoch'] + 1:>3}: loss {record['train_loss']:.4f}, validation accuracy "
             f"{record['val_accuracy']:.4f}, loss {record['val_loss']:.4f}, "
-            f"{record['images_per_second']:,.0f} images/s{best}"
+            f"{record['images_per_second']:,.0f} images/s{self._left}{best}"
         )
+
+    def _time_left(self, step: int, total_steps: int) -> str:
+        """A guess from the pace since the first step that was shown; empty until there is one."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, step)
+        elapsed, steps = now - self._first[0], step - self._first[1]
+        if not steps or step == total_steps:
+            return ""
+        return f", {duration(elapsed / steps * (total_steps - step))} left"
 
     def _on_interrupted(self, record: Record) -> None:
         self._say("stopping; the best weights so far are kept")

@@ -41,7 +41,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
 def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
     """Print a split's numbers with their intervals, the worst classes and the most frequent mistakes."""
     rows = [
-        (row["name"].replace("_", " "), number(row["value"]), f"{number(row['low'])} … {number(row['high'])}")
+        (row["name"].replace("_", " "), number(row["value"]), _interval(row["low"], row["high"]))
         for row in scores.rows()
     ]
     print_table(["", ">value", "95 % interval"], rows, title=f"{title}: {scores.n:,} images")
@@ -56,7 +56,7 @@ def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
                 row["class"],
                 row["images"],
                 number(row["recall"]),
-                f"{number(row['recall_low'])} … {number(row['recall_high'])}",
+                _interval(row["recall_low"], row["recall_high"]),
                 number(row["precision"]),
             )
             for row in shown
@@ -77,6 +77,10 @@ def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
 def number(value: float | None) -> str:
     """A score with four decimals; a dash where it is undefined."""
     return "–" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{number(low)} … {number(high)}"
 
 
 def _cell(value: Any) -> str:

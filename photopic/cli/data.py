@@ -1,0 +1,142 @@
+"""`photopic data show` and `photopic data split`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from photopic.cli.output import print_json, print_table, say
+from photopic.files import write_with
+
+if TYPE_CHECKING:
+    from photopic.data.show import Summary
+
+SHOWN_EXCLUSIONS = 20
+
+
+def show(
+    data: str,
+    /,
+    *,
+    sheet: Path | None = None,
+    per_class: int = 10,
+    data_dir: Path | None = None,
+    group_pattern: str | None = None,
+    strict: Annotated[bool, Parameter(negative="")] = False,
+    allow_download: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Counts, sizes, colour modes and bad files of a data set, and a contact sheet.
+
+    Parameters
+    ----------
+    data
+        A data set, in any form that `photopic train` takes.
+    sheet
+        Write a picture with some images of each class to this PNG file.
+    per_class
+        Images of each class on the contact sheet.
+    data_dir
+        Folder with catalog data sets; also PHOTOPIC_DATA.
+    group_pattern
+        Regular expression on the path whose first group names the image's group.
+    strict
+        Stop at the first image that cannot be used.
+    allow_download
+        Let catalog data be fetched.
+    json
+        Print JSON.
+    """
+    from photopic import api
+
+    dataset = api.open_dataset(
+        data, data_dir=data_dir, group_pattern=group_pattern, strict=strict, download=allow_download
+    )
+    summary = api.summarise(dataset)
+    if sheet is not None:
+        picture = api.contact_sheet(dataset, per_class=per_class)
+        write_with(sheet, lambda file: picture.save(file, format="PNG"))
+    if json:
+        print_json(summary.to_json() | {"sheet": None if sheet is None else str(sheet)})
+        return
+    _print_summary(summary)
+    say(f"contact sheet: {sheet}" if sheet else "a picture of it:  photopic data show DATA --sheet sheet.png")
+
+
+def _print_summary(summary: Summary) -> None:
+    rows: list[list[Any]] = [[name, *counts.values()] for name, counts in summary.classes.items()]
+    total = [sum(counts[part] for counts in summary.classes.values()) for part in summary.parts]
+    columns = ["class", *[f">{part}" for part in summary.parts]]
+    print_table(columns, [*rows, ["total", *total]], title=f"{summary.name}: {summary.images:,} images")
+    (low_w, mid_w, high_w), (low_h, mid_h, high_h) = summary.sizes.width, summary.sizes.height
+    say(
+        f"width {low_w} … {mid_w} … {high_w} px, height {low_h} … {mid_h} … {high_h} px (least, middle, most)"
+    )
+    say("colour modes: " + ", ".join(f"{mode} {count:,}" for mode, count in summary.modes.items()))
+    if summary.groups:
+        say(f"groups that are never separated: {summary.groups:,}")
+    if summary.duplicates:
+        say(f"images that are byte for byte the same as another: {summary.duplicates:,}")
+    if summary.ignored:
+        say(f"other files, ignored: {summary.ignored:,}")
+    if summary.excluded:
+        say(f"left out: {len(summary.excluded):,} files that cannot be used")
+        for item in summary.excluded[:SHOWN_EXCLUSIONS]:
+            say(f"  {item.path}: {item.reason}")
+        if len(summary.excluded) > SHOWN_EXCLUSIONS:
+            say(f"  … and {len(summary.excluded) - SHOWN_EXCLUSIONS:,} more (--json lists all)")
+
+
+def split(
+    data: str,
+    /,
+    *,
+    split_seed: int = 0,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    group_pattern: str | None = None,
+) -> None:
+    """How `photopic train` would split a data set, as a CSV manifest that it takes as DATA.
+
+    Parameters
+    ----------
+    data
+        A data set, in any form that `photopic train` takes.
+    split_seed
+        Seed of the split.
+    val_fraction
+        Share for validation, where the data set has no such split.
+    test_fraction
+        Share for the test, where the data set has no such split.
+    out
+        Write the CSV here; paths in it are those within the data set. Left out: standard output.
+    data_dir
+        Folder with catalog data sets; also PHOTOPIC_DATA.
+    group_pattern
+        Regular expression on the path whose first group names the image's group.
+    """
+    import io
+
+    from photopic import api
+    from photopic.data.split import split_dataset
+    from photopic.training.sitting import split_rows
+
+    dataset = api.open_dataset(data, data_dir=data_dir, group_pattern=group_pattern)
+    splits = split_dataset(dataset, seed=split_seed, val_fraction=val_fraction, test_fraction=test_fraction)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "split", "group"])
+    writer.writerows(
+        (row.path, row.label, row.split, row.group) for row in split_rows(dataset, splits) if row.split
+    )
+    if out is None:
+        sys.stdout.write(text.getvalue())
+    else:
+        write_with(out, lambda file: file.write(text.getvalue().encode("utf-8")))
+        say(f"split: {out}")

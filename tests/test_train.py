@@ -1,0 +1,227 @@
+"""The main job on small data: whole runs, their content, stops and repeats."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import photopic
+from photopic.errors import ConfigError, DataError, RunError, TrainingError
+
+TINY = {
+    "preprocess.size": 16,
+    "preprocess.channels": 1,
+    "model.widths": [8, 16],
+    "total_epochs": 3,
+    "batch_size": 32,
+}
+
+
+def stripes(n_per_class: int = 40, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy horizontal and vertical stripes: easy, but not trivial."""
+    random = np.random.default_rng(seed)
+    images, labels = [], []
+    for label in (0, 1):
+        for _ in range(n_per_class):
+            wave = 127 + 80 * np.sin(np.arange(size) * random.uniform(0.8, 1.2) + random.uniform(0, 6))
+            image = np.tile(wave, (size, 1)) if label else np.tile(wave[:, None], (1, size))
+            images.append(np.clip(image + random.normal(0, 25, (size, size)), 0, 255))
+            labels.append(label)
+    return np.array(images, np.uint8), np.array(["down", "across"])[labels]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The stripes as PNG files in class folders."""
+    images, labels = stripes()
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "data" / label / f"{number:03}.png")
+    return tmp_path / "data"
+
+
+def train(data: Any, out: Path, **changes: Any) -> photopic.Run:
+    settings = TINY | changes.pop("settings", {})
+    return photopic.train(data, recipe="small-images", settings=settings, out=out, **changes)
+
+
+def same_weights(one: photopic.Run, other: photopic.Run) -> bool:
+    ours, theirs = one.load_weights(), other.load_weights()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_holds_all_that_was_promised(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run")
+    manifest = photopic.open_run(tmp_path / "run").manifest
+    assert manifest.status == "complete"
+    assert manifest.class_names == ("across", "down")
+    assert set(manifest.results) == {"val", "test"}
+    assert manifest.recipe.preprocess.mean is not None
+    assert len(manifest.test_looks) == 1
+    assert manifest.versions["torch"].startswith(torch.__version__.split("+")[0])
+    names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
+    assert names == {
+        "run.json",
+        "records.jsonl",
+        "weights.safetensors",
+        "splits.csv.gz",
+        "predictions/val.npz",
+        "predictions/test.npz",
+    }
+    assert set(manifest.files) == names - {"run.json", "records.jsonl"}
+    splits = [row.split for row in run.load_splits()]
+    assert {name: splits.count(name) for name in ("train", "val", "test")} == manifest.data["counts"]
+    assert manifest.data["counts"] == {"train": 56, "val": 12, "test": 12}
+
+
+def test_the_reported_score_is_that_of_the_stored_logits(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run")
+    stored = run.load_predictions("test")
+    reported = run.evaluate().scores["test"].accuracy.value
+    assert reported == np.mean(stored.logits.argmax(1) == stored.labels)
+    values = {row["name"]: row["value"] for row in run.manifest.results["test"]["measured"]}
+    assert values["accuracy"] == reported
+    assert len(photopic.open_run(run.path).manifest.test_looks) == 1
+
+
+def test_the_stored_network_gives_the_stored_answers(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run")
+    rows = run.load_splits()
+    stored = run.load_predictions("test")
+    predictions = run.predict([folder / rows[row].path for row in stored.index])
+    np.testing.assert_array_equal(
+        [run.class_names.index(str(label)) for label in predictions.labels], stored.logits.argmax(1)
+    )
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folder: Path, tmp_path: Path) -> None:
+    first = train(folder, tmp_path / "one", seed=3)
+    again = train(folder, tmp_path / "two", seed=3)
+    other = train(folder, tmp_path / "three", seed=4)
+    assert same_weights(first, again)
+    assert not same_weights(first, other)
+    assert first.manifest.split_hashes == other.manifest.split_hashes
+
+
+def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(folder: Path, tmp_path: Path) -> None:
+    whole = train(folder, tmp_path / "whole")
+
+    def stop_in_second_epoch(record: dict[str, Any]) -> None:
+        if record["event"] == "step" and record["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    run = train(folder, tmp_path / "run", report=stop_in_second_epoch, checkpoint_every_s=0)
+    assert run.manifest.status == "interrupted"
+    assert "test" not in run.manifest.results
+    assert run.manifest.test_looks == ()
+    assert run.predict([next(folder.rglob("*.png"))])[0].label in ("across", "down")
+    resumed = run.resume()
+    assert resumed.manifest.status == "complete"
+    assert same_weights(resumed, whole)
+    epochs = [record["epoch"] for record in resumed.records() if record["event"] == "epoch"]
+    assert epochs == [0, 1, 2]
+    assert not (run.path / "resume").exists()
+    with pytest.raises(RunError, match="nothing to resume"):
+        resumed.resume()
+
+
+def test_a_killed_training_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
+    settings = TINY | {"total_epochs": 30}
+    whole = train(folder, tmp_path / "whole", settings=settings)
+    program = (
+        "import sys, json, photopic\n"
+        "data, out, settings = sys.argv[1:]\n"
+        "settings = json.loads(settings)\n"
+        "photopic.train(data, recipe='small-images', settings=settings, out=out, checkpoint_every_s=0)"
+    )
+    arguments = [sys.executable, "-c", program, str(folder), str(tmp_path / "run"), json.dumps(settings)]
+    process = subprocess.Popen(arguments, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
+    records = tmp_path / "run" / "records.jsonl"
+    deadline = time.monotonic() + 120
+    while not (records.exists() and '"epoch": 2' in records.read_text()):
+        assert process.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    process.wait()
+
+    run = photopic.open_run(tmp_path / "run")
+    assert run.manifest.status == "running"
+    with pytest.raises(RunError, match="photopic resume"):
+        run.predict([next(folder.rglob("*.png"))])
+    resumed = run.resume()
+    assert resumed.manifest.status == "complete"
+    assert same_weights(resumed, whole)
+
+
+def test_a_training_that_diverges_names_the_step_and_keeps_the_run(folder: Path, tmp_path: Path) -> None:
+    settings = {"optimizer.name": "sgd", "optimizer.learning_rate": 1e15, "schedule.name": "constant"}
+    with pytest.raises(TrainingError, match="not finite at step"):
+        train(folder, tmp_path / "run", settings=settings)
+    run = photopic.open_run(tmp_path / "run")
+    assert run.manifest.status == "failed"
+    assert "not finite" in str(run.manifest.error)
+
+
+def test_changed_data_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
+    def stop(record: dict[str, Any]) -> None:
+        if record["event"] == "epoch":
+            raise KeyboardInterrupt
+
+    run = train(folder, tmp_path / "run", report=stop)
+    next(folder.rglob("*.png")).unlink()
+    with pytest.raises(RunError, match="not as it was"):
+        run.resume()
+
+
+def test_evaluating_leaves_out_what_was_trained_on(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run")
+    evaluation = run.evaluate(folder)
+    (scores,) = evaluation.scores.values()
+    assert scores.n == run.manifest.data["counts"]["test"]
+    assert "68 images were left out" in evaluation.notes[0]
+    assert len(photopic.open_run(run.path).manifest.test_looks) == 2
+    images, labels = stripes(seed=9)
+    fresh = run.evaluate((images, labels))
+    assert next(iter(fresh.scores.values())).n == 80
+    with pytest.raises(DataError, match="unknown to the run"):
+        run.evaluate((images, np.where(labels == "down", "dwn", labels)))
+
+
+def test_a_time_limit_plans_fewer_epochs(folder: Path, tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = []
+    run = train(
+        folder, tmp_path / "run", settings={"total_epochs": 100_000}, time_limit=1.0, report=records.append
+    )
+    (estimate,) = [record for record in records if record["event"] == "estimate"]
+    assert run.recipe.total_epochs == estimate["epochs"] < 100_000  # type: ignore[union-attr]
+    assert estimate["seconds"] <= 1.0
+    with pytest.raises(ConfigError, match="more than --time-limit allows"):
+        train(folder, tmp_path / "other", time_limit=1e-6)
+
+
+def test_a_vanished_image_is_counted_and_strict_makes_it_an_error(folder: Path, tmp_path: Path) -> None:
+    victim = sorted(folder.rglob("*.png"))[0]
+
+    def remove(record: dict[str, Any]) -> None:
+        if record["event"] == "split":
+            victim.unlink(missing_ok=True)
+
+    content = victim.read_bytes()
+    run = train(folder, tmp_path / "run", report=remove)
+    excluded = photopic.open_run(run.path).manifest.data["excluded"]
+    assert [item["path"] for item in excluded] == [victim.relative_to(folder).as_posix()]
+    victim.write_bytes(content + b"\n")  # another content: no stored pixels can serve
+    with pytest.raises(DataError, match=victim.name):
+        train(folder, tmp_path / "strict", report=remove, strict=True)
