@@ -53,7 +53,7 @@ def spread(readings: Sequence[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, load of the last minute, system, Python, versions that matter."""
+    """Processor, cores for this process, load of the last minute, system, Python, versions that matter."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor(),

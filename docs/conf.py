@@ -16,7 +16,8 @@ author = "The photopic authors"
 copyright = "2026, the photopic authors"  # noqa: A001
 release = version = photopic.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+napoleon_use_ivar = True
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 exclude_patterns = ["_build", "reference/generated"]
@@ -42,5 +43,5 @@ def plain_text_to_rst(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    app.connect("autodoc-process-docstring", plain_text_to_rst)
+    app.connect("autodoc-process-docstring", plain_text_to_rst, priority=400)  # before napoleon
     generate.write(HERE / "reference" / "generated")

@@ -4,9 +4,8 @@ import photopic
 
 run = photopic.train("digits", seed=0)
 print(run.path)
+print(run.evaluate().scores["test"].accuracy)
 
-scores = photopic.evaluate(run)
-print(scores.accuracy)
-
-predictions = photopic.predict(run, "digit.png", top_k=3)
-print(predictions)
+digits = photopic.open_dataset("digits")
+first = digits.image(0)[None]  # (1, 8, 8, 1) uint8; paths of files, folders and zips work as well
+print(run.predict(first, top_k=3)[0])
