@@ -208,7 +208,7 @@ def test_a_time_limit_plans_fewer_epochs(folder: Path, tmp_path: Path) -> None:
     assert run.recipe.total_epochs == estimate["epochs"] < 100_000  # type: ignore[union-attr]
     assert estimate["seconds"] <= 1.0
     with pytest.raises(ConfigError, match="more than --time-limit allows"):
-        train(folder, tmp_path / "other", time_limit=1e-6)
+        train(folder, tmp_path / "other", time_limit=0.0001)
 
 
 def test_a_vanished_image_is_counted_and_strict_makes_it_an_error(folder: Path, tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ class Fitted:
 
 
 def validation_of(logits: np.ndarray, labels: np.ndarray) -> Validation:
-    """Accuracy and log loss of some logits."""
+    """Accuracy and log loss of some logits; of logits that are not finite the loss is infinite."""
+    if not np.isfinite(logits).all():
+        return Validation(0.0, float("inf"))
     return Validation(accuracy(logits, labels), log_loss(logits, labels))
 
 

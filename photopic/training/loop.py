@@ -121,6 +121,7 @@ def fit(
                     report(meter.step_record(step, total_steps, state.optimizer.param_groups[0]["lr"]))
         record = meter.epoch_record(step)
         validation = validate(state.scored_model)
+        _check_finite(validation.loss, "validation", step, state.epoch)
         if validation.beats(state.best.validation if state.best else None):
             state.best = Best(state.epoch, validation, _copy_weights(state.scored_model))
         assert state.best is not None
@@ -153,11 +154,7 @@ class Meter:
     def step_record(self, step: int, total_steps: int, learning_rate: float) -> Record:
         """What is known so far in this epoch. Raises TrainingError when the loss is not finite."""
         loss, correct, images = self._sums.tolist()
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the training loss is not finite at step {step} (epoch {self.epoch}). "
-                "Lower the learning rate; the weights of the best epoch before are kept."
-            )
+        _check_finite(loss, "training", step, self.epoch)
         return {
             "event": "step",
             "epoch": self.epoch,
@@ -182,6 +179,14 @@ class Meter:
             "seconds": seconds,
             "images_per_second": images / seconds,
         }
+
+
+def _check_finite(loss: float, what: str, step: int, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the {what} loss is not finite at step {step} (epoch {epoch}). "
+            "Lower the learning rate; the weights of the best epoch before are kept."
+        )
 
 
 def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
