@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import importlib
 import io
+import struct
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, JpegImagePlugin
 
 from photopic.errors import DataError
 
@@ -49,7 +50,23 @@ _PLUGINS = {
     "PPM": "PpmImagePlugin",
 }
 _PREFIX_BYTES = 16  # what Pillow's own accept functions look at
-_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 exchange width and height
+_ORIENTATION, _SHORT = 0x0112, 3  # EXIF's tag and type; values 5 to 8 exchange width and height
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class _Jpeg(JpegImagePlugin.JpegImageFile):
+    """Pillow's JPEG without the search for a resolution in the EXIF block, which warns of damage in it."""
+
+    def _read_dpi_from_exif(self) -> None:
+        """Pixels per inch mean nothing here."""
 
 
 class ImageError(DataError):
@@ -150,8 +167,8 @@ def _openers() -> dict[str, tuple[Any, Any]]:
             continue
         if name in Image.OPEN:
             openers[name] = Image.OPEN[name]
-    # Without the factory in between, which turns some JPEGs into multi-picture objects.
-    openers["JPEG"] = (importlib.import_module("PIL.JpegImagePlugin").JpegImageFile, openers["JPEG"][1])
+    # Without the factory in between too, which turns some JPEGs into multi-picture objects.
+    openers["JPEG"] = (_Jpeg, openers["JPEG"][1])
     return openers
 
 
@@ -195,7 +212,7 @@ def _refuse_unscaled(image: Image.Image, name: str) -> None:
 
 def _info(image: ImageFile.ImageFile) -> ImageInfo:
     width, height = image.size
-    if "exif" in image.info and image.format != "TIFF" and _orientation(image) >= 5:
+    if _orientation(image) >= 5:
         width, height = height, width
     return ImageInfo(width, height, image.mode, image.format or "")
 
@@ -210,16 +227,28 @@ def _draft(image: ImageFile.ImageFile, least: int) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # a damaged EXIF block is no reason to lose the picture
+    """1 to 8, from the EXIF block beside the pixels; 1 where there is none or it is damaged.
+
+    Read here, because Pillow's reader parses all tags and warns of damage that does not concern us. TIFF has
+    no such block: there the tag is the file's own, and Pillow turns the image as it loads it.
+    """
+    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None or len(exif) < 8:
         return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    (start,) = struct.unpack_from(order + "I", exif, 4)
+    count = struct.unpack_from(order + "H", exif, start)[0] if start + 2 <= len(exif) else 0
+    for place in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
+        tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, place)
+        if tag == _ORIENTATION:
+            return int(value) if kind == _SHORT and 1 <= value <= 8 else 1
+    return 1
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The loaded image, turned and mirrored as EXIF says (Pillow has already done it for TIFF)."""
-    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+    """The loaded image, turned and mirrored as its EXIF block says."""
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> NDArray[np.uint8]:
