@@ -87,6 +87,8 @@ def _to_u8(array: NDArray[Any]) -> NDArray[np.uint8]:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype == np.uint16:
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"images: {array.dtype} values; expected uint8, uint16, bool or floats in 0..1.")
     if not len(array):
         return array.astype(np.uint8)
     low, high = array.min(), array.max()
@@ -94,14 +96,12 @@ def _to_u8(array: NDArray[Any]) -> NDArray[np.uint8]:
         if low < 0 or high > 255:
             raise DataError(f"images: integers from {low} to {high}, expected 0..255 (or uint16 0..65535).")
         return array.astype(np.uint8)
-    if array.dtype.kind == "f":
-        if not (low >= 0 and high <= 1):  # also false for NaN
-            raise DataError(
-                f"images: floats from {low:g} to {high:g}, expected 0..1; pass pixels in 0..255 as uint8."
-            )
-        scaled: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
-        return scaled
-    raise DataError(f"images: {array.dtype} values; expected uint8, uint16, bool or floats in 0..1.")
+    if not (low >= 0 and high <= 1):  # also for NaN
+        raise DataError(
+            f"images: floats from {low:g} to {high:g}, expected 0..1; pass pixels in 0..255 as uint8."
+        )
+    scaled: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
+    return scaled
 
 
 def from_npz(file: Path) -> ArrayData:

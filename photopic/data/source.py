@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 import threading
+import weakref
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -150,6 +151,7 @@ class ZipSource:
             raise DataError(f"{file}: cannot be read as a zip file ({error}).") from None
         self._members = {member.filename: member for member in members if not member.is_dir()}
         self._lock = threading.Lock()
+        self._close = weakref.finalize(self, self._handle.close)
 
     def list_files(self) -> Listing:
         listing = Listing()
@@ -197,8 +199,8 @@ class ZipSource:
         raise NotImplementedError("its compression is neither stored nor deflate")
 
     def close(self) -> None:
-        """Let go of the file; reading afterwards fails."""
-        self._handle.close()
+        """Let go of the file, as happens too when nothing refers to this source; reading afterwards fails."""
+        self._close()
 
 
 def open_source(path: Path) -> FolderSource | ZipSource:
