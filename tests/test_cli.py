@@ -1,0 +1,207 @@
+"""The commands as a user types them: what they print, their exit codes, and no traceback ever."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from photopic.cli import run
+
+SMALL = [
+    "--recipe=small-images",
+    "--set=preprocess.size=16",
+    "--set=model.widths=[8,16]",
+    "--set=total_epochs=2",
+    "--set=batch_size=32",
+]
+
+
+def make_folder(place: Path) -> Path:
+    """Two classes of 30 small images: dark and bright."""
+    random = np.random.default_rng(0)
+    for label, level in (("dark", 60), ("bright", 190)):
+        (place / label).mkdir(parents=True)
+        for number in range(30):
+            pixels = random.normal(level, 30, (20, 20, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(place / label / f"{number}.png")
+    return place
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on such a folder, made once; tests get copies."""
+    place = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PHOTOPIC_CACHE", str(place / "cache"))
+        data = make_folder(place / "data")
+        assert run(["train", str(data), *SMALL, "--out", str(place / "run"), "--json"]) == 0
+    return place / "run"
+
+
+@pytest.fixture
+def trained(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A finished run of this test's own."""
+    shutil.copytree(finished, tmp_path / "run")
+    capsys.readouterr()
+    return tmp_path / "run"
+
+
+def test_train_says_what_it_found_chose_and_measured(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "dark" / "broken.png").write_bytes(b"")
+    assert run(["train", str(folder), *SMALL, "--out", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr()
+    for words in ("60 images in 2 classes", "broken.png", "split: 4", "estimate", "epoch   2"):
+        assert words in printed.err
+    assert "accuracy" in printed.out
+    assert str(tmp_path / "run") in printed.out.replace("\n", "")
+
+
+def test_json_is_one_document_and_nothing_else(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", str(folder), *SMALL, "--out", str(tmp_path / "run"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["status"] == "complete"
+    assert printed.err == ""
+
+
+def test_every_reading_command_speaks_json(
+    trained: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(next(folder.rglob("*.png")))
+    documents: dict[str, Any] = {}
+    for command in (
+        ["data", "show", str(folder)],
+        ["evaluate", str(trained)],
+        ["predict", str(trained), image],
+        ["runs", str(trained.parent)],
+        ["recipes"],
+        ["recipes", "small-images"],
+    ):
+        assert run([*command, "--json"]) == 0
+        documents[" ".join(command[:2])] = json.loads(capsys.readouterr().out)
+    assert documents["data show"]["images"] == 60
+    assert documents[f"predict {trained}"][0]["path"] == image
+    assert documents[f"runs {trained.parent}"][0]["path"] == str(trained)
+
+
+def test_predict_keeps_the_order_and_lists_the_unreadable(
+    trained: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("not a photo")
+    paths = [str(folder / "dark" / "3.png"), str(broken), str(folder / "bright" / "1.png")]
+    assert run(["predict", str(trained), *paths, "--csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["path", *paths]
+    assert lines[2].split(",")[1] == ""
+    assert lines[2].split(",")[-1]
+    assert run(["predict", str(trained), *paths]) == 0
+    assert "1 of 3 files could not be read" in capsys.readouterr().out
+
+
+def test_data_show_draws_a_sheet(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "show", str(folder), "--sheet", str(tmp_path / "sheet.png")]) == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size[0] > 100
+    assert "RGB 60" in capsys.readouterr().out
+
+
+def test_data_split_is_a_manifest_that_train_takes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = folder / "split.csv"
+    assert run(["data", "split", str(folder), "--out", str(manifest)]) == 0
+    out = tmp_path / "run"
+    assert run(["train", str(manifest), *SMALL, "--out", str(out), "--json"]) == 0
+    rows = {line.split(",")[0]: line.split(",")[2] for line in manifest.read_text().splitlines()[1:]}
+    from photopic import open_run
+
+    assert {row.path: row.split for row in open_run(out).load_splits()} == rows
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["train", "{tmp}/nowhere"], "nowhere"),
+        (["train", "{tmp}/empty"], "empty"),
+        (["train", "{data}", "--recipe", "small-image"], 'Did you mean "small-images"'),
+        (["train", "{data}", "--set", "total_epoch=3", *SMALL], 'Did you mean "total_epochs"'),
+        (["train", "{data}", "--set", "total_epochs"], "key=value"),
+        (["train", "{data}", "--time-limit", "soon"], "soon"),
+        (["train", "{data}", "--device", "gpu"], "gpu"),
+        (["train", "{data}", "--seed", "x"], "x"),
+        (["train", "{data}", "--val-fraction", "0.9"], "val_fraction"),
+        (["train", "{data}", "--group-pattern", "("], "("),
+        (["train", "{data}", "--out", "{data}"], "not empty"),
+        (["train", "{data}", "--recip", "x"], "--recip"),
+        (["trian", "{data}"], "trian"),
+        (["resume", "{tmp}/nowhere"], "nowhere"),
+        (["evaluate", "{tmp}/nowhere"], "nowhere"),
+        (["predict", "{tmp}/nowhere", "{data}"], "nowhere"),
+        (["predict", "{run}", "{tmp}/absent.jpg"], "absent.jpg"),
+        (["predict", "{run}", "{data}", "--json", "--csv"], "exclude each other"),
+        (["predict", "{run}", "{data}", "--top-k", "0"], "top_k"),
+        (["resume", "{run}"], "nothing to resume"),
+        (["recipes", "unknown"], "unknown"),
+    ],
+)
+def test_a_mistake_is_one_message_with_exit_code_2(
+    command: list[str],
+    words: str,
+    folder: Path,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    filled = [part.format(tmp=tmp_path, data=folder, run=trained) for part in command]
+    assert run(filled) == 2
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_an_altered_run_is_refused(trained: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = trained / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+    assert run(["predict", str(trained), str(folder)]) == 2
+    assert "altered" in capsys.readouterr().err
+
+
+def test_a_read_only_run_still_predicts_but_does_not_hide_a_look(
+    trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("photopic.files.tempfile.mkstemp", refuse)
+    assert run(["predict", str(trained), str(next(folder.rglob("*.png")))]) == 0
+    assert run(["evaluate", str(trained)]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(trained), str(folder)]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_help_answers_without_the_heavy_libraries() -> None:
+    program = "import sys; from photopic.cli import run; run(['--help']); print(sorted(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "train" in result.stdout
+    modules = result.stdout.splitlines()[-1]
+    for heavy in ("'torch'", "'timm'", "'scipy'", "'sklearn'", "'numpy'"):
+        assert heavy not in modules
