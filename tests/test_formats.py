@@ -304,7 +304,7 @@ def test_npz_files_that_hold_objects_or_other_arrays_are_refused(tmp_path: Path)
     with pytest.raises(DataError, match=r"a\.npz: cannot be read as arrays"):
         open_dataset(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", pictures=np.zeros(3))
-    with pytest.raises(DataError, match="expected the arrays images and labels .*found pictures"):
+    with pytest.raises(DataError, match=r"expected the arrays images and labels .*found pictures"):
         open_dataset(tmp_path / "b.npz")
     (tmp_path / "c.npz").write_bytes(b"no zip")
     for name in ("c.npz", "missing.npz"):

@@ -106,7 +106,7 @@ class FolderSource:
                 continue
             path = f"{folder}/{entry.name}" if folder else entry.name
             if not _is_unicode(path):
-                shown = path.encode("utf-8", "backslashreplace").decode("ascii", "replace")
+                shown = os.fsencode(path).decode("utf-8", "backslashreplace")
                 listing.problems.append(Excluded(shown, "its name is not valid text; rename it"))
                 continue
             try:
