@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+# One thread per test process: two processes (pytest -n 2) use two cores well, and two threads in each do not.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
