@@ -187,22 +187,21 @@ def test_grey_arrays_come_with_two_or_three_axes(predictor):
     assert predictor.predict(grey[..., None]).labels == ["grey"] * 5
 
 
-def test_transparent_arrays_and_images_show_the_background(predictor):
+def test_transparent_images_show_the_background(predictor):
     clear = np.zeros((10, 10, 4), np.uint8)
     white = np.full((10, 10, 3), 255, np.uint8)
     expected = predictor.predict(white).probs
-    np.testing.assert_array_equal(predictor.predict(clear).probs, expected)
     np.testing.assert_array_equal(predictor.predict(Image.fromarray(clear)).probs, expected)
 
 
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((4, 4, 4, 2), np.uint8), "is no image"),
-        (np.zeros(4, np.uint8), "is no image"),
-        (np.zeros((0, 4), np.uint8), "is no image"),
-        (np.zeros((4, 4), np.int32), "of type int32; expected uint8"),
-        (np.full((4, 4), 200.0), "floats from 200 to 200; expected 0..1"),
+        (np.zeros((4, 4, 4, 2), np.uint8), "2 channels, expected 1"),
+        (np.zeros(4, np.uint8), "expected n×h×w"),
+        (np.zeros((0, 4), np.uint8), "expected n×h×w"),
+        (np.full((4, 4), 256), "integers from 256"),
+        (np.full((4, 4), 200.0), "floats from 200 to 200, expected 0..1"),
         (np.full((4, 4), np.nan), "expected 0..1"),
     ],
 )

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from photopic.data.arrays import as_images_u8
 from photopic.data.decode import IMAGE_SUFFIXES, ImageError, decode, looks_like_image, to_rgb
 from photopic.data.preprocess import Preprocess
 from photopic.data.source import FolderSource, Listing, Source, ZipSource
@@ -48,8 +49,9 @@ def expand(inputs: Inputs) -> Iterator[list[Item]]:
 
     A path to a file is one item, whatever it holds. A folder or zip stands for the image files in it, at any
     depth: files that neither are named like an image nor begin like one are left out, hidden ones too. An
-    array is one image (H, W[, C]) or several (N, H, W[, C]): three axes are one image if the last is 1, 3 or
-    4 long. Raises UserError for a path that does not exist or a folder or zip without images.
+    array is one image (H, W[, C]) or several (N, H, W[, C]), with values as in `data.arrays.as_images_u8`:
+    three axes are one image if the last is 1 or 3 long.
+    Raises UserError for a path that does not exist, a folder or zip without images, an impossible array.
     """
     if isinstance(inputs, str | Path | np.ndarray | Image.Image):
         inputs = [inputs]
@@ -173,57 +175,18 @@ def _from_pillow(name: str, image: Image.Image) -> Item:
 
 def _from_array(array: npt.NDArray[Any], first: int) -> list[Item]:
     """Items named array[first], array[first + 1] …: their places in the whole list."""
-    images = images_of(array)
-    check_range(images, "array")
+    images_u8 = as_images_u8(_as_batch(array))
 
     def item(number: int) -> Item:
-        name = f"array[{first + number}]"
-        return Item(name, lambda preprocess: _array_image(images[number], name, preprocess))
+        return Item(f"array[{first + number}]", lambda preprocess: images_u8[number])
 
-    return [item(number) for number in range(len(images))]
-
-
-def _array_image(image: npt.NDArray[Any], name: str, preprocess: Preprocess) -> Images:
-    pixels = to_u8(image)
-    if pixels.shape[2] < 4:
-        return pixels
-    return to_rgb(Image.fromarray(pixels), name, background=preprocess.config.background)
+    return [item(number) for number in range(len(images_u8))]
 
 
-def images_of(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(H, W), (H, W, C), (N, H, W) or (N, H, W, C) as (N, H, W, C), C = 1, 3 or 4, by `expand`'s rule.
-
-    Raises UserError for any other shape.
-    """
-    channels = (1, 3, 4)
+def _as_batch(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(H, W) and (H, W, 1 or 3) with an axis of length 1 before; the rest as it is."""
     if array.ndim == 2:
-        array = array[None, :, :, None]
-    elif array.ndim == 3:
-        array = array[None] if array.shape[2] in channels else array[..., None]
-    if array.ndim != 4 or array.shape[3] not in channels or 0 in array.shape[1:]:
-        raise UserError(
-            f"an array of shape {array.shape} is no image; expected (H, W), (H, W, C), (N, H, W) or "
-            "(N, H, W, C) with C = 1, 3 or 4"
-        )
+        return array[None]
+    if array.ndim == 3 and array.shape[2] in (1, 3):
+        return array[None]
     return array
-
-
-def check_range(images: npt.NDArray[Any], name: str) -> None:
-    """Raises DataError unless the values are uint8 0..255, bool, or floats 0..1."""
-    if images.dtype in (np.uint8, np.bool_) or images.size == 0:
-        return
-    if images.dtype.kind != "f":
-        raise DataError(f"{name}: has values of type {images.dtype}; expected uint8 0..255 or floats 0..1")
-    low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 1):  # so put that NaN is refused
-        raise DataError(
-            f"{name}: has floats from {low:.4g} to {high:.4g}; expected 0..1. Give values of 0..255 as uint8."
-        )
-
-
-def to_u8(images: npt.NDArray[Any]) -> Images:
-    """uint8 0..255 of what `check_range` lets pass; floats 0..1 to the nearest of the 256 levels."""
-    if images.dtype == np.uint8:
-        return images
-    pixels: Images = np.rint(images.astype(np.float32) * 255).astype(np.uint8)
-    return pixels

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from photopic.config import FrozenRecipe, PreprocessConfig
+from photopic.config import AnyRecipe, FrozenRecipe, PreprocessConfig
 from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError, DataError, RunError
 from photopic.evaluation.metrics import softmax
@@ -144,10 +144,17 @@ class Predictor:
             raise RunError(
                 f"{run.path}: its weights do not fit its recipe ({reason}). Train again."
             ) from None
+        return cls.of_model(model, recipe, run.class_names, device=device)
+
+    @classmethod
+    def of_model(
+        cls, model: nn.Module, recipe: AnyRecipe, class_names: Sequence[str], *, device: str = "auto"
+    ) -> Predictor:
+        """The predictor of a network that was trained by a resolved recipe."""
         return cls(
             model,
-            run.preprocess,
-            run.class_names,
+            recipe.preprocess,
+            class_names,
             runtime=choose_runtime(device),
             test_views="none" if isinstance(recipe, FrozenRecipe) else recipe.test_views,
         )
