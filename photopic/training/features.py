@@ -1,0 +1,277 @@
+"""From images to a frozen backbone's features: each image goes through the network once, then never again.
+
+Decoding and the network overlap: threads decode the next images while the network works on these. What is in
+the cache (feature_cache.py) is not computed, and when nothing is missing the backbone is not even loaded.
+
+Augmented *views* are copies of an image changed at random, as in training. A view's random parameters depend
+on the image's content and the view's number alone, so all runs and seeds share them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from photopic.augment.policy import Augment, Draw
+from photopic.config import AugmentConfig, BackboneConfig
+from photopic.data.dataset import DataSet, Excluded
+from photopic.data.preprocess import Preprocess
+from photopic.errors import DataError
+from photopic.models.backbones import Backbone, backbone_identity, load_backbone
+from photopic.models.folding import for_inference
+from photopic.runtime import Runtime
+from photopic.training.feature_cache import FeatureCache, Floats
+
+Rows = npt.NDArray[np.int64]
+Progress = Callable[[int, int, str], None]
+
+_VERSION = 1  # part of every space; raise it when the same configuration gives other features
+_CPU_BATCH, _GPU_BATCH = 32, 256  # images
+_DRAWS = 4096
+"""Different random parameters per view; an image takes those of its digest modulo this."""
+_SEGMENT_IMAGES = 8192
+"""Images after which features are written, so that a stopped run has not worked in vain."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the images that could be read."""
+
+    rows: Rows
+    """(n,) index rows, in the order asked for."""
+    views: tuple[Floats, ...]
+    """(n, D) float32 each: the plain images, then the augmented views."""
+    failed: list[Excluded]
+    """Images that could not be decoded, with the reason."""
+
+
+class Extractor:
+    """A backbone on its device, loaded when it is first needed."""
+
+    def __init__(self, config: BackboneConfig, runtime: Runtime, *, allow_download: bool = False) -> None:
+        self.config = config
+        self.runtime = runtime
+        self._allow_download = allow_download
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The backbone with its weights, on the device."""
+        backbone = load_backbone(self.config, allow_download=self._allow_download)
+        backbone.module.to(self.runtime.device)
+        return backbone
+
+    @cached_property
+    def identity(self) -> str:
+        """Name and SHA-256 of the weights; does not load them where that can be avoided."""
+        return f"{self.config.name} {backbone_identity(self.config) or self.backbone.sha256}"
+
+    def __call__(self, images: Tensor) -> Floats:
+        """(N, 3, S, S) normalised to (N, D) float32."""
+        with torch.inference_mode(), self.runtime.autocast():
+            return self._forward(images).float().cpu().numpy()
+
+    @cached_property
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        return for_inference(self.backbone.module, self.runtime.device)
+
+
+def extract_features(
+    dataset: DataSet,
+    rows: Rows,
+    preprocess: Preprocess,
+    extractor: Extractor,
+    *,
+    views: int = 0,
+    augment: AugmentConfig | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """Features of these rows, plain and in `views` augmented copies, from the cache or computed now.
+
+    rows: (n,) index rows. preprocess: with mean and std. progress(done, total, what) is called while
+    computing. Raises DataError when no image can be read.
+    """
+    plan = [_View(number, preprocess, extractor, augment) for number in range(views + 1)]
+    digests = dataset.index.sha256s[rows]
+    missing = {view.number: ~view.cache.find(digests)[1] for view in plan}
+    reasons = _compute_missing(dataset, rows, preprocess, extractor, plan, missing, progress)
+    failed = [reasons.get(digest.tobytes(), "") for digest in digests]
+    kept = np.array([not reason for reason in failed])
+    if not kept.any():
+        raise DataError(f"{dataset.name}: none of {len(rows)} images can be read.")
+    found = []
+    for view in plan:
+        features, present = view.cache.find(digests[kept])
+        if not present.all():
+            raise DataError(
+                "features that were written cannot be read back. Check the disk, or set PHOTOPIC_CACHE."
+            )
+        found.append(features)
+    paths = dataset.index.paths[rows]
+    excluded = [Excluded(str(path), reason) for path, reason in zip(paths, failed, strict=True) if reason]
+    return Features(rows[kept], tuple(found), excluded)
+
+
+class _View:
+    """One way to look at every image, and the cache of its features."""
+
+    def __init__(
+        self, number: int, preprocess: Preprocess, extractor: Extractor, augment: AugmentConfig | None
+    ) -> None:
+        self.number = number
+        self._preprocess = preprocess
+        self._augment: Augment | None = None
+        self._draw: Draw | None = None
+        config = preprocess.config
+        space = {
+            "version": _VERSION,
+            "backbone": extractor.identity,
+            "precision": str(extractor.runtime.precision),
+            "preprocess": preprocess.key,
+            "mean": config.mean,
+            "std": config.std,
+        }
+        if number > 0:
+            assert augment is not None, "augmented views need an AugmentConfig"
+            space |= {"view": number, "augment": augment.model_dump(mode="json")}
+            self._augment = Augment(augment, config.channels, config.size)
+        self.cache = FeatureCache(json.dumps(space, sort_keys=True))
+
+    def images(self, images_u8: Tensor, digests: npt.NDArray[np.uint8]) -> Tensor:
+        """(b, S, S, 3) uint8 to (b, 3, S, S) normalised."""
+        if self._augment is None:
+            return self._preprocess.to_float(images_u8)
+        if self._draw is None:
+            self._draw = self._augment.draw(_DRAWS, 0, self.number).to(images_u8.device)
+        numbers = np.ascontiguousarray(digests[:, :8]).view("<u8")[:, 0] % _DRAWS
+        draws = torch.from_numpy(numbers.astype(np.int64)).to(images_u8.device)
+        return self._preprocess.normalise(
+            self._augment.apply(self._preprocess.to_01(images_u8), self._draw, draws)
+        )
+
+
+def _compute_missing(
+    dataset: DataSet,
+    rows: Rows,
+    preprocess: Preprocess,
+    extractor: Extractor,
+    plan: Sequence[_View],
+    missing: dict[int, npt.NDArray[np.bool_]],
+    progress: Progress | None,
+) -> dict[bytes, str]:
+    """Fill the caches; the digests of images that could not be read, with the reason."""
+    failed: dict[bytes, str] = {}
+    todo = _by_missing_views(dataset, rows, plan, missing)
+    total, done = sum(len(part) for part in todo.values()), 0
+    for numbers, part in todo.items():
+        writers = {number: _Writer(plan[number].cache) for number in numbers}
+        try:
+            for batch_rows, images in _decoded(dataset, part, preprocess, extractor.runtime, failed):
+                digests = dataset.index.sha256s[batch_rows]
+                images_u8 = extractor.runtime.to_device(images)
+                for number in numbers:
+                    writers[number].add(digests, extractor(plan[number].images(images_u8, digests)))
+                done += len(batch_rows)
+                if progress is not None:
+                    progress(done, total, "features")
+        finally:  # also when the user stops it: what is done need not be done again
+            for writer in writers.values():
+                writer.flush()
+    return failed
+
+
+def _by_missing_views(
+    dataset: DataSet, rows: Rows, plan: Sequence[_View], missing: dict[int, npt.NDArray[np.bool_]]
+) -> dict[tuple[int, ...], Rows]:
+    """Rows to compute, by the views that they lack; of images with the same content only the first."""
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    _, first = np.unique(dataset.index.sha256s[rows], axis=0, return_index=True)
+    for position in np.sort(first).tolist():
+        lacking = tuple(view.number for view in plan if missing[view.number][position])
+        if lacking:
+            groups[lacking].append(int(rows[position]))
+    return {numbers: np.array(group, np.int64) for numbers, group in groups.items()}
+
+
+class _Writer:
+    """Collects features and writes them in segments."""
+
+    def __init__(self, cache: FeatureCache) -> None:
+        self._cache = cache
+        self._digests: list[npt.NDArray[np.uint8]] = []
+        self._features: list[Floats] = []
+
+    def add(self, digests: npt.NDArray[np.uint8], features: Floats) -> None:
+        self._digests.append(digests)
+        self._features.append(features)
+        if sum(map(len, self._digests)) >= _SEGMENT_IMAGES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._digests:
+            self._cache.add(np.concatenate(self._digests), np.concatenate(self._features))
+            self._digests, self._features = [], []
+
+
+# ---- decoding -----------------------------------------------------------------------------------------
+
+
+def _decoded(
+    dataset: DataSet, rows: Rows, preprocess: Preprocess, runtime: Runtime, failed: dict[bytes, str]
+) -> Iterator[tuple[Rows, Tensor]]:
+    """Batches of (rows, (b, S, S, C) uint8) in order, decoded ahead by threads: Pillow works outside the
+    interpreter's lock. Few batches are under way at a time, so memory stays bounded."""
+    size = _CPU_BATCH if runtime.device.type == "cpu" else _GPU_BATCH
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def decode(row: int) -> npt.NDArray[np.uint8] | str:
+        return _decode_one(dataset, row, preprocess)
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="photopic-decode")
+    under_way: deque[tuple[Rows, list[Future[npt.NDArray[np.uint8] | str]]]] = deque()
+    try:
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            under_way.append((part, [pool.submit(decode, row) for row in part.tolist()]))
+            if len(under_way) > 2:
+                yield from _finished(dataset, *under_way.popleft(), failed)
+        while under_way:
+            yield from _finished(dataset, *under_way.popleft(), failed)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finished(
+    dataset: DataSet,
+    rows: Rows,
+    futures: list[Future[npt.NDArray[np.uint8] | str]],
+    failed: dict[bytes, str],
+) -> Iterator[tuple[Rows, Tensor]]:
+    """The batch without the images that failed; nothing if all did."""
+    kept, images = [], []
+    for row, future in zip(rows.tolist(), futures, strict=True):
+        image = future.result()
+        if isinstance(image, str):
+            failed[dataset.index.sha256s[row].tobytes()] = image
+        else:
+            kept.append(row)
+            images.append(image)
+    if images:
+        yield np.array(kept, np.int64), torch.from_numpy(np.stack(images))
+
+
+def _decode_one(dataset: DataSet, row: int, preprocess: Preprocess) -> npt.NDArray[np.uint8] | str:
+    try:
+        background = preprocess.config.background
+        return preprocess.to_store(dataset.image(row, min_side=preprocess.min_side, background=background))
+    except (DataError, OSError) as error:
+        return str(error)

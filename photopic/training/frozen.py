@@ -1,0 +1,90 @@
+"""The way *frozen*: a pretrained backbone's features, computed once, and a logistic head on them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from photopic.config import FineTuneRecipe, FrozenRecipe, PreprocessConfig
+from photopic.data.preprocess import Preprocess
+from photopic.models.backbones import Backbone, BackboneClassifier
+from photopic.models.zoo import check_backbone_input
+from photopic.training.features import Extractor, Features, extract_features
+from photopic.training.heads import HeadFit, fit_head
+from photopic.training.job import Fitted, Job, SplitLogits
+
+
+def train_frozen(job: Job) -> Fitted:
+    """Extract features, fit a head for each candidate C and keep the best by validation log loss."""
+    assert isinstance(job.recipe, FrozenRecipe)
+    recipe = job.recipe
+    check_backbone_input(recipe.preprocess, recipe.backbone.name)
+    extractor = Extractor(recipe.backbone, job.runtime, allow_download=job.allow_download)
+    preprocess = Preprocess(filled_in(recipe, extractor))
+    recipe = recipe.model_copy(update={"preprocess": preprocess.config})
+    job.resolved(recipe, weights_source(extractor.backbone))
+    train = features_of(job, "train", preprocess, extractor, views=recipe.views)
+    val = features_of(job, "val", preprocess, extractor)
+    head = fit_recipe_head(job, recipe, train, val)
+    model = BackboneClassifier(extractor.backbone.module, extractor.backbone.dim, job.num_classes)
+    model.head.load_state_dict(head.linear.state_dict())
+    model = model.to(job.runtime.device).eval()
+
+    def answer(split: str) -> SplitLogits:
+        features = val if split == "val" else features_of(job, split, preprocess, extractor)
+        return SplitLogits(features.rows, job.labels(features.rows), head.logits(features.views[0]))
+
+    return Fitted(recipe, model, selected_by(head), answer)
+
+
+def filled_in(recipe: FrozenRecipe | FineTuneRecipe, extractor: Extractor) -> PreprocessConfig:
+    """The recipe's preprocessing, with the backbone's own mean and std where it names none."""
+    config, native = recipe.preprocess, extractor.backbone.preprocess
+    return config.model_copy(update={"mean": config.mean or native.mean, "std": config.std or native.std})
+
+
+def features_of(
+    job: Job, split: str, preprocess: Preprocess, extractor: Extractor, *, views: int = 0
+) -> Features:
+    """The features of a split; images that turn out unreadable are left out and noted."""
+
+    def progress(done: int, total: int, _: str) -> None:
+        job.report({"event": "features", "split": split, "done": done, "total": total})
+
+    augment = job.recipe.augment if views and isinstance(job.recipe, FrozenRecipe) else None
+    features = extract_features(
+        job.dataset, job.rows[split], preprocess, extractor, views=views, augment=augment, progress=progress
+    )
+    job.note_excluded(features.failed)
+    return features
+
+
+def fit_recipe_head(job: Job, recipe: FrozenRecipe, train: Features, val: Features) -> HeadFit:
+    """A head on all views of the training images, each image weighing 1 in sum."""
+    labels = job.labels(train.rows)
+    views = len(train.views)
+    return fit_head(
+        np.concatenate(train.views),
+        np.tile(labels, views),
+        val.views[0],
+        job.labels(val.rows),
+        job.num_classes,
+        inverse_l2=recipe.inverse_l2,
+        train_weights=np.full(len(labels) * views, 1.0 / views),
+    )
+
+
+def selected_by(head: HeadFit) -> dict[str, Any]:
+    """What validation chose, for the run."""
+    return {
+        "by": "validation log loss",
+        "inverse_l2": head.inverse_l2,
+        "trials": [asdict(trial) for trial in head.trials],
+    }
+
+
+def weights_source(backbone: Backbone) -> dict[str, Any]:
+    """Where pretrained weights came from, for the run."""
+    return {"name": backbone.name, "license": backbone.license, "sha256": backbone.sha256}
