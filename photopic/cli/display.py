@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 Record = dict[str, Any]
+SHOWN_EXCLUSIONS = 5
 PLAIN_EVERY_S = 5.0
 """Least time between two plain lines about the same long step."""
 
@@ -80,15 +81,19 @@ class TrainingDisplay:
         self._advance(description, description, record["done"], record["total"])
 
     def _on_data(self, record: Record) -> None:
-        dataset = record["dataset"]
-        self._say(f"{dataset.name}: {len(dataset.usable):,} images in {len(dataset.class_names)} classes")
-        excluded = dataset.excluded
-        if excluded:
-            self._say(f"  {len(excluded)} files are left out:")
-            for item in excluded[:5]:
+        summary = record["summary"]
+        counts = [sum(parts.values()) for parts in summary.classes.values()]
+        per_class = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} … {max(counts):,}"
+        self._say(f"{summary.name}: {summary.images:,} images in {len(counts)} classes of {per_class}")
+        modes = ", ".join(f"{mode} {count:,}" for mode, count in summary.modes.items())
+        (_, width, _), (_, height, _) = summary.sizes.width, summary.sizes.height
+        self._say(f"  median size {width}×{height} px; colour modes: {modes}")
+        if summary.excluded:
+            self._say(f"  {len(summary.excluded)} files are left out:")
+            for item in summary.excluded[:SHOWN_EXCLUSIONS]:
                 self._say(f"    {item.path}: {item.reason}")
-            if len(excluded) > 5:
-                self._say(f"    … and {len(excluded) - 5} more (`photopic data show` lists all)")
+            if len(summary.excluded) > SHOWN_EXCLUSIONS:
+                self._say(f"    … and {len(summary.excluded) - SHOWN_EXCLUSIONS} more (`photopic data show`)")
 
     def _on_excluded(self, record: Record) -> None:
         self._say(f"  left out: {record['path']}: {record['reason']}")

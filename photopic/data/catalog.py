@@ -111,7 +111,7 @@ def open_catalog(
     looked = ", ".join(str(folder) for folder in folders)
     raise OfflineError(
         f'"{name}" is not on this machine (looked in {looked} for {", ".join(entry.places)}). Put it there, '
-        "name its folder with --data-dir or PHOTOPIC_DATA, or allow a download with --download."
+        "name its folder with --data-dir or PHOTOPIC_DATA, or allow a download with --allow-download."
     )
 
 

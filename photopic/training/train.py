@@ -11,6 +11,7 @@ import numpy as np
 
 from photopic.config import AnyRecipe, TrainOptions, override, parse_options
 from photopic.data.dataset import DataSet, open_dataset
+from photopic.data.show import summarise
 from photopic.data.split import split_dataset
 from photopic.errors import DataError, RunError
 from photopic.run import Run, new_run_path
@@ -166,7 +167,7 @@ def _open(data: Data, options: TrainOptions, report: Report) -> DataSet:
         download=options.allow_download,
         progress=progress,
     )
-    report({"event": "data", "dataset": dataset})
+    report({"event": "data", "summary": summarise(dataset)})
     return dataset
 
 
