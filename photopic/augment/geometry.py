@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from photopic.config import AugmentConfig
@@ -19,6 +18,7 @@ from photopic.config import AugmentConfig
 UNIFORMS = 6
 """Columns of uniform numbers that draw_affine uses: angle, row shift, column shift, shear, two zooms."""
 
+_ZEROS, _BORDER, _REFLECTION = 0, 1, 2  # torch.grid_sampler's names of its padding modes; 0 is also bilinear
 _FAR = 1e6  # pushes a coordinate that is just outside of the image far away from it
 _EDGE_TOLERANCE_PX = 1e-4  # float32 coordinates of 2048 px are this exact; less outside is still inside
 
@@ -108,41 +108,45 @@ def apply_affine(images: Tensor, affine: Tensor, *, fill_mode: str, cval: float 
 
     cval: the value outside of the image with fill_mode "constant", in the units of `images`.
     """
-    if images.numel() == 0:
-        return images.clone()
-    # Half precision cannot tell neighbouring pixels of a wide image apart.
-    dtype = images.dtype if images.dtype in (torch.float32, torch.float64) else torch.float32
-    source = images.to(dtype)
-    grid = _sampling_grid(affine.to(images.device, dtype), images.shape[2], images.shape[3])
-    if fill_mode == "nearest":
-        out = _sample(source, grid, "border")
-    elif fill_mode == "reflect":
-        out = _sample(source, grid, "reflection")
-    elif fill_mode == "wrap":
-        out = _sample_wrapped(source, grid)
-    else:
-        out = _sample_constant(source, grid, cval)
-    return out.to(images.dtype)
+    height, width = images.shape[2:]
+    of_row, of_column = sampling_terms(affine.to(images.device), height, width, images.dtype)
+    source = images.to(of_row.dtype)
+    return resample(source, of_row, of_column, fill_mode=fill_mode, cval=cval).to(images.dtype)
 
 
-def _sampling_grid(affine: Tensor, height: int, width: int) -> Tensor:
-    """(n, 2, h, w): where each output pixel is taken from, x then y, -1..1 from edge to edge of the image.
+def sampling_terms(affine: Tensor, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Where output pixels are read: a term of the row (n, 2, h, 1) plus a term of the column (n, 2, 1, w).
 
-    An affine map is a term of the row plus a term of the column: one addition per coordinate, a tenth of the
-    time of affine_grid's matrix product. Two planes rather than pairs are what grid_sample reads fastest.
+    Coordinates are x then y, -1..1 from edge to edge of the image. An affine map is such a sum: a fraction of
+    the time of affine_grid's matrix product. Two planes, not pairs, are what grid_sampler reads fastest.
+    dtype: of the images; the terms of half-precision images are float32, for half precision cannot tell the
+    neighbouring pixels of a wide image apart.
     """
-    affine = affine.flip(1) * affine.new_tensor([2 / width, 2 / height])[:, None]
-    rows = torch.arange(height, dtype=affine.dtype, device=affine.device) - (height - 1) / 2
-    columns = torch.arange(width, dtype=affine.dtype, device=affine.device) - (width - 1) / 2
+    dtype = dtype if dtype in (torch.float32, torch.float64) else torch.float32
+    affine = (affine.flip(1) * affine.new_tensor([2 / width, 2 / height])[:, None]).to(dtype)
+    rows = torch.arange(height, dtype=dtype, device=affine.device) - (height - 1) / 2
+    columns = torch.arange(width, dtype=dtype, device=affine.device) - (width - 1) / 2
     of_row = affine[:, :, 0:1] * rows + affine[:, :, 2:3]
     of_column = affine[:, :, 1:2] * columns
-    return of_row[:, :, :, None] + of_column[:, :, None, :]
+    return of_row[:, :, :, None], of_column[:, :, None, :]
 
 
-def _sample(source: Tensor, grid: Tensor, padding_mode: str) -> Tensor:
-    return F.grid_sample(
-        source, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode=padding_mode, align_corners=False
-    )
+def resample(source: Tensor, of_row: Tensor, of_column: Tensor, *, fill_mode: str, cval: float) -> Tensor:
+    """The second half of apply_affine: the coordinates of these terms, read from (n, c, h, w) images."""
+    if source.numel() == 0:
+        return source.clone()
+    grid = of_row + of_column
+    if fill_mode == "nearest":
+        return _sample(source, grid, _BORDER)
+    if fill_mode == "reflect":
+        return _sample(source, grid, _REFLECTION)
+    if fill_mode == "wrap":
+        return _sample_wrapped(source, grid)
+    return _sample_constant(source, grid, cval)
+
+
+def _sample(source: Tensor, grid: Tensor, padding_mode: int) -> Tensor:
+    return torch.grid_sampler(source, grid.permute(0, 2, 3, 1), 0, padding_mode, False)
 
 
 def _sample_constant(source: Tensor, grid: Tensor, cval: float) -> Tensor:
@@ -153,8 +157,8 @@ def _sample_constant(source: Tensor, grid: Tensor, cval: float) -> Tensor:
         plane = grid[:, axis]
         plane += (plane - plane.clamp(-limit[axis], limit[axis])) * _FAR
     if cval == 0:
-        return _sample(source, grid, "zeros")
-    return _sample(source - cval, grid, "zeros").add_(cval)
+        return _sample(source, grid, _ZEROS)
+    return _sample(source - cval, grid, _ZEROS).add_(cval)
 
 
 def _sample_wrapped(source: Tensor, grid: Tensor) -> Tensor:
@@ -164,7 +168,7 @@ def _sample_wrapped(source: Tensor, grid: Tensor) -> Tensor:
     repeated = torch.cat([repeated, repeated[:, :, :, :1]], 3)
     sides = grid.new_tensor([width, height])[:, None, None]
     pixels = torch.remainder((grid + 1) * sides / 2 - 0.5, sides)
-    return _sample(repeated, (2 * pixels + 1) / (sides + 1) - 1, "border")
+    return _sample(repeated, (2 * pixels + 1) / (sides + 1) - 1, _BORDER)
 
 
 def apply_whole_pixels(images: Tensor, affine: Tensor, *, fill_mode: str, cval: float = 0.0) -> Tensor:

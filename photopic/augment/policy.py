@@ -15,11 +15,12 @@ from torch import Tensor
 from photopic.augment.color import apply_brightness, apply_contrast, apply_saturation, draw_factor
 from photopic.augment.geometry import (
     UNIFORMS,
-    apply_affine,
     apply_whole_pixels,
     draw_affine,
     is_still,
     is_whole_pixels,
+    resample,
+    sampling_terms,
     with_flips,
 )
 from photopic.augment.mix import apply_cutout, draw_cutout
@@ -82,7 +83,7 @@ class Augment:
         self.size = size
         self.mean = None if mean is None else torch.tensor(list(mean))
         self._moves = not is_still(config)
-        self._whole_pixels = is_whole_pixels(config)
+        self._interpolates = not is_whole_pixels(config)
 
     def draw(self, n: int, seed: int, epoch: int) -> Draw:
         """Parameters for rows 0..n-1 of the training set in this epoch. The first m of n are those of m."""
@@ -114,24 +115,36 @@ class Augment:
         (b,) int64, the training-set row of each image. Returns a new (b, c, h, w) tensor of the same type on
         the same device; in contiguous memory after interpolation, else in the memory format that came.
         """
-        if len(images_01) != len(rows):
-            raise ValueError(f"{len(images_01)} images, but {len(rows)} rows")
-        interpolates = self._moves and not self._whole_pixels
-        layout = torch.contiguous_format if interpolates else torch.preserve_format
-        out = torch.empty_like(images_01, memory_format=layout)
-        mine = draw.take(rows.to(draw.affine.device)).to(images_01.device)
-        step = max(1, len(rows))
-        if not images_01.is_cuda:
-            step = max(1, _CHUNK_PIXELS // (images_01.shape[2] * images_01.shape[3]))
+        return self._apply(images_01, images_01.dtype, draw, rows)
+
+    def apply_u8(self, images_u8: Tensor, draw: Draw, rows: Tensor) -> Tensor:
+        """As apply, from (b, h, w, c) uint8 as stored to (b, c, h, w) float32 in 0..1.
+
+        Quicker than converting first: pixels are read, and whole ones moved, as bytes.
+        """
+        return self._apply(images_u8.permute(0, 3, 1, 2), torch.float32, draw, rows)
+
+    def _apply(self, images: Tensor, dtype: torch.dtype, draw: Draw, rows: Tensor) -> Tensor:
+        if len(images) != len(rows):
+            raise ValueError(f"{len(images)} images, but {len(rows)} rows")
+        draw = draw.take(rows.to(draw.affine.device)).to(images.device)
+        layout = torch.contiguous_format if self._interpolates else torch.preserve_format
+        out = torch.empty_like(images, dtype=dtype, memory_format=layout)
+        height, width = images.shape[2:]
+        terms = sampling_terms(draw.affine, height, width, dtype) if self._interpolates else ()
+        step = max(1, len(rows) if images.is_cuda else _CHUNK_PIXELS // (height * width))
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
-            self._apply_into(out[part], images_01[part], mine.take(part))
+            self._apply_into(out[part], images[part], draw.take(part), tuple(term[part] for term in terms))
         return out
 
-    def _apply_into(self, out: Tensor, images: Tensor, draw: Draw) -> None:
+    def _apply_into(self, out: Tensor, images: Tensor, draw: Draw, terms: tuple[Tensor, ...]) -> None:
         """The changes in their order: geometry, colour, cutout; as in Keras, colour comes after geometry."""
         config = self.config
-        images = self._move(images, draw)
+        if self._interpolates:
+            images = self._resample(images, terms, out.dtype)
+        else:
+            images = self._move(images, draw.affine)
         if config.brightness_range != _NEUTRAL:
             images = apply_brightness(images, draw.brightness, out=out)
         if config.contrast_range != _NEUTRAL:
@@ -144,8 +157,20 @@ class Augment:
         if images is not out:
             out.copy_(images)
 
-    def _move(self, images: Tensor, draw: Draw) -> Tensor:
-        if not self._moves:
-            return images
-        move = apply_whole_pixels if self._whole_pixels else apply_affine
-        return move(images, draw.affine, fill_mode=self.config.fill_mode, cval=self.config.cval / 255)
+    def _resample(self, images: Tensor, terms: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        # A fresh contiguous copy, because sampling jumps about: it is quicker on pixels that were just brought
+        # into the cache one after the other (measured: 12 instead of 18 ns per pixel at 224 px).
+        staged = images.to(terms[0].dtype, memory_format=torch.contiguous_format, copy=True)
+        if images.dtype == torch.uint8:
+            staged.mul_(1 / 255)
+        fill_mode, cval = self.config.fill_mode, self.config.cval / 255
+        return resample(staged, *terms, fill_mode=fill_mode, cval=cval).to(dtype)
+
+    def _move(self, images: Tensor, affine: Tensor) -> Tensor:
+        """Whole pixels moved, as floats in 0..1; the same tensor when there is nothing to do."""
+        fill_mode, cval = self.config.fill_mode, self.config.cval
+        is_u8 = images.dtype == torch.uint8
+        if self._moves:
+            cval = cval if is_u8 else cval / 255
+            images = apply_whole_pixels(images, affine, fill_mode=fill_mode, cval=cval)
+        return images.to(torch.float32).mul_(1 / 255) if is_u8 else images

@@ -1,4 +1,4 @@
-"""The order of training images: a function of seed and epoch alone, so a resumed run sees the same batches."""
+"""The order of training images: a function of seed and epoch alone, so that resuming changes nothing."""
 
 from __future__ import annotations
 
