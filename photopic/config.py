@@ -17,6 +17,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Range = tuple[Positive, Positive]
+Depth = Annotated[int, Field(ge=1, le=8)]
 
 
 class Frozen(BaseModel):
@@ -119,12 +120,40 @@ class FastModel(Frozen):
     family: Literal["fast"] = "fast"
     widths: tuple[int, ...] = (64, 128, 256)
     """Channels of each block, first to last; each block halves height and width."""
-    depth: int = Field(default=2, ge=1, le=4)
-    """3×3 convolutions in each block; with 3 or more the later ones stand on a residual branch."""
+    depth: Depth | tuple[Depth, ...] = 2
+    """3×3 convolutions in each block, 1 to 8: one number for all blocks or one per block."""
+    residual: bool = False
+    """Add the output of a block's first convolution to that of its last; needs a depth of 3 or more."""
+    activation: Literal["gelu", "relu"] = "gelu"
+    """relu takes a fifth of gelu's time on a CPU, which shows in narrow networks."""
     whitening: bool = True
-    """Fixed 2×2 first convolution that decorrelates patches of the training images (Page 2019)."""
+    """Fixed first convolution that decorrelates patches of the training images (Page 2019)."""
+    whitening_size: int = Field(default=2, ge=2, le=8)
+    """Side of the whitened patches, pixels; gives 2 * channels * size² outputs."""
+    whitening_stride: int = Field(default=1, ge=1, le=4)
+    """Pixels from one patch to the next; 2 makes everything behind it four times cheaper."""
+    whitening_bias: bool = True
+    """Train a bias behind the whitening; without it a step is about 5 % cheaper."""
     dropout: Fraction = 0.0
     """Dropout before the last layer."""
+
+    @model_validator(mode="after")
+    def _check(self) -> FastModel:
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError("widths needs at least one number, each at least 1")
+        if isinstance(self.depth, tuple) and len(self.depth) != len(self.widths):
+            raise ValueError(f"depth has {len(self.depth)} numbers, but widths has {len(self.widths)}")
+        if self.residual and max(self.depths) < 3:
+            raise ValueError("residual has no effect while no block has a depth of 3 or more")
+        changed = (self.whitening_size, self.whitening_stride, self.whitening_bias) != (2, 1, True)
+        if changed and not self.whitening:
+            raise ValueError("whitening_size, _stride and _bias have no effect with whitening=false")
+        return self
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Convolutions of each block."""
+        return self.depth if isinstance(self.depth, tuple) else (self.depth,) * len(self.widths)
 
 
 class TimmModel(Frozen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from photopic.config import FastModel
 from photopic.errors import ConfigError
@@ -26,7 +27,7 @@ def batch(channels: int = 3, size: int = 12, n: int = 6) -> torch.Tensor:
 @pytest.mark.parametrize("whitening", [True, False])
 @pytest.mark.parametrize("size", [9, 12, 28])
 def test_logits_have_one_row_per_image_and_all_parameters_get_gradients(channels, depth, whitening, size):
-    config = FastModel(widths=(8, 12), depth=depth, whitening=whitening, dropout=0.1)
+    config = FastModel(widths=(8, 12), depth=depth, residual=depth > 2, whitening=whitening, dropout=0.1)
     model = network(config, channels, size=size)
     initialise(model, batch(channels, size))
     logits = model(batch(channels, size))
@@ -34,6 +35,50 @@ def test_logits_have_one_row_per_image_and_all_parameters_get_gradients(channels
     assert torch.isfinite(logits).all()
     torch.nn.functional.cross_entropy(logits, torch.arange(6) % 5).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_a_strided_stem_without_bias_and_unequal_depths_train_all_parameters(activation):
+    config = FastModel(
+        widths=(8, 12),
+        depth=(1, 3),
+        residual=True,
+        activation=activation,
+        whitening_size=3,
+        whitening_stride=2,
+        whitening_bias=False,
+    )
+    model = network(config, 1, size=28)
+    initialise(model, batch(1, 28))
+    assert [len(block.convs) for block in model.blocks] == [1, 3]
+    torch.nn.functional.cross_entropy(model(batch(1, 28)), torch.arange(6) % 5).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert not any("whitening" in name for name, _ in model.named_parameters())
+
+
+def test_residual_adds_the_first_activation_before_the_last():
+    torch.manual_seed(0)
+    block = FastNet(FastModel(widths=(6,), depth=3, residual=True), 3, 2, 8).blocks[0].eval()
+    x = torch.randn(2, 24, 7, 7)
+    with torch.no_grad():
+        first = F.gelu(block.norms[0](F.max_pool2d(block.convs[0](x), 2)))
+        second = F.gelu(block.norms[1](block.convs[1](first)))
+        wanted = F.gelu(block.norms[2](block.convs[2](second)) + first)
+        torch.testing.assert_close(block(x), wanted)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"depth": (1, 2, 3)}, "depth has 3 numbers"),
+        ({"residual": True}, "residual has no effect"),
+        ({"whitening": False, "whitening_size": 3}, "have no effect with whitening=false"),
+        ({"widths": ()}, "widths needs"),
+    ],
+)
+def test_options_without_effect_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        FastModel(**{"widths": (8, 12), **values})
 
 
 def test_batch_equals_one_by_one_in_evaluation():
@@ -86,7 +131,7 @@ def test_initialise_leaves_other_models_alone():
 
 
 def test_too_small_images_are_refused_with_the_cure():
-    with pytest.raises(ConfigError, match=r"need images of 9 pixels or more .preprocess.size=8"):
+    with pytest.raises(ConfigError, match=r"halve 7 pixels too often .preprocess.size=8"):
         FastNet(FastModel(widths=(4, 4, 4)), 3, 2, 8)
 
 

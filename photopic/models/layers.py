@@ -16,20 +16,20 @@ class Whitening(nn.Module):
     """Fixed first convolution that decorrelates patches of the training images (Jordan 2024, section 3.2).
 
     The filters are the eigenvectors of the patches' covariance, each divided by the root of its eigenvalue,
-    and their negatives: 2 * C * size**2 output channels. Only the bias is trained. No padding:
+    and their negatives: 2 * C * size**2 output channels. At most the bias is trained. No padding:
     (N, C, H, W) -> (N, 2 * C * size**2, (H - size) // stride + 1, ...).
     """
 
     weight: Tensor
 
-    def __init__(self, channels: int, size: int = 2, stride: int = 1) -> None:
+    def __init__(self, channels: int, size: int = 2, stride: int = 1, *, bias: bool = True) -> None:
         super().__init__()
         self.stride = stride
         patch = channels * size * size
         self.out_channels = 2 * patch
         basis = torch.eye(patch).view(patch, channels, size, size)
         self.register_buffer("weight", torch.cat([basis, -basis]))
-        self.bias = nn.Parameter(torch.zeros(self.out_channels))
+        self.bias = nn.Parameter(torch.zeros(self.out_channels)) if bias else None
 
     @torch.no_grad()
     def fit(self, images: Tensor, eps: float = 5e-4) -> None:
@@ -46,8 +46,12 @@ class Whitening(nn.Module):
         self.weight.copy_(torch.cat([filters, -filters]))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Filter responses; the bias is added apart, which spares the gradient of the fixed filters."""
-        return F.conv2d(images, self.weight, stride=self.stride) + self.bias.view(1, -1, 1, 1)
+        """Filter responses.
+
+        The bias is added apart: as an argument of conv2d, its gradient would cost that of the filters too.
+        """
+        responses = F.conv2d(images, self.weight, stride=self.stride)
+        return responses if self.bias is None else responses + self.bias.view(1, -1, 1, 1)
 
 
 def _fix_signs(vectors: Tensor) -> Tensor:
