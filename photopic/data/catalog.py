@@ -106,7 +106,7 @@ def open_catalog(
     if download:
         from photopic.data.downloads import download_catalog
 
-        download_catalog(name, cache_dir() / "data")
+        download_catalog(name, cache_dir() / "data", entry.summary)
         return open_catalog(name)
     looked = ", ".join(str(folder) for folder in folders)
     raise OfflineError(

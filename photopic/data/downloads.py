@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from photopic.errors import OfflineError, did_you_mean
+from photopic.errors import OfflineError
 from photopic.files import lock
 
 _CIFAR = "https://www.cs.toronto.edu/~kriz/"
@@ -15,16 +15,17 @@ _CIFAR10_MD5, _CIFAR100_MD5 = (
 )  # same page
 
 
-def download_catalog(name: str, folder: Path) -> None:
+def download_catalog(name: str, folder: Path, publisher: str) -> None:
     """Fetch a catalog data set into `folder`, under a name that the catalog looks for.
 
+    publisher: where it comes from, for the message when photopic has no way to fetch it.
     Raises OfflineError if photopic knows no source for it or the download fails.
     """
     fetch = _FETCH.get(name)
     if fetch is None:
         raise OfflineError(
-            f'there is no free download of "{name}" that photopic could make: get it from its publisher (see '
-            f"`photopic data list`) and name its folder with --data-dir.{did_you_mean(name, _FETCH)}"
+            f'"{name}" cannot be downloaded by photopic, because its publisher asks for an account or consent: '
+            f"get it there ({publisher}) and name its folder with --data-dir."
         )
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -150,18 +150,19 @@ def _gain(counts: NDArray[Any], left: NDArray[Any]) -> float:
 def _fill(sizes: NDArray[np.int64], left: dict[str, float]) -> list[tuple[str, list[int]]]:
     """Which units of one class go to each part: (part, positions in drawing order); the others train.
 
-    Each part takes units while that brings it nearer to the images it should have, and one at least as long
-    as one more is left to train on.
+    Each part takes units while that brings it nearer to the images it should have, but leaves one for each
+    later part and one to train on; and it takes one at least while there is another left.
     """
     given: list[tuple[str, list[int]]] = []
     free = list(range(len(sizes)))
-    for name, target in left.items():
+    for later, (name, target) in zip(range(len(left) - 1, -1, -1), left.items(), strict=True):
         if target <= 0 or len(free) < 2:
             continue
+        most = max(1, len(free) - 1 - later)
         chosen: list[int] = []
         missing = target
         for at in free:
-            if missing < 0.5 or len(chosen) == len(free) - 1:
+            if missing < 0.5 or len(chosen) == most:
                 break
             if abs(missing - sizes[at]) < missing:
                 chosen.append(at)
