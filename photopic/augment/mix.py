@@ -17,12 +17,19 @@ def apply_cutout(images: Tensor, centre: Tensor, side: int, colour: Tensor) -> T
     images: (n, c, h, w). centre: (n, 2). colour: (c,) for all images, or (n, c). Returns a new tensor. The
     square is one pixel longer towards the top left when the side is even.
     """
+    channels = images.shape[1]
     first = centre.to(images.device) - side // 2
     rows = _inside(first[:, :1], side, images.shape[2])
     columns = _inside(first[:, 1:], side, images.shape[3])
-    hole = (rows[:, :, None] & columns[:, None, :])[:, None]
-    colour = colour.to(images.device, images.dtype)
-    return torch.where(hole, colour.view(-1, images.shape[1], 1, 1), images)
+    colour = colour.to(images.device, images.dtype).view(-1, channels)
+    if images.is_contiguous():
+        hole = (rows[:, :, None] & columns[:, None, :])[:, None]
+        return torch.where(hole, colour[:, :, None, None], images)
+    # As rows of w·c values: an innermost axis of three channels is too short to vectorise.
+    hole = rows[:, :, None] & columns.repeat_interleave(channels, 1)[:, None, :]
+    pixel_rows = images.permute(0, 2, 3, 1).flatten(2)
+    filled = torch.where(hole, colour.repeat(1, images.shape[3])[:, None, :], pixel_rows)
+    return filled.view(len(images), *images.shape[2:], channels).permute(0, 3, 1, 2)
 
 
 def _inside(first: Tensor, side: int, length: int) -> Tensor:

@@ -101,8 +101,13 @@ class Preprocess:
     def normalise(self, images_01: Tensor) -> Tensor:
         """(n, c, h, w) float32 in 0..1 -> the same minus mean, divided by std; channels_last memory."""
         scale, bias = self._scale_and_bias(1.0)
-        images = images_01.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-        return _multiply_add(images, torch.empty_like(images), scale, bias)
+        out = torch.empty_like(images_01, memory_format=torch.channels_last)
+        if images_01.is_contiguous(memory_format=torch.channels_last):
+            return _multiply_add(images_01.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1), scale, bias)
+        for channel, (factor, offset) in enumerate(zip(scale, bias, strict=True)):
+            term = images_01.new_tensor(offset)
+            torch.add(term, images_01[:, channel], alpha=factor, out=out[:, channel])
+        return out
 
     def to_float(self, images_u8: Tensor) -> Tensor:
         """(n, h, w, c) uint8 -> (n, c, h, w) float32, normalised, channels_last memory, on the same device.
