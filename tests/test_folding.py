@@ -50,7 +50,7 @@ def test_folded_equals_timm(
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
 def test_classifier_for_inference_equals_evaluation_mode(name: str) -> None:
-    model = BackboneClassifier(EfficientNetLite(name), 1280, 7, dropout=0.5)
+    model = BackboneClassifier(EfficientNetLite(name), 1280, 7)
     with torch.no_grad():  # norms that do something
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):

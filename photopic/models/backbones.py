@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,18 +58,29 @@ class Backbone:
 
 
 class BackboneClassifier(nn.Module):
-    """A backbone and one linear layer: the network of the ways frozen and fine-tune."""
+    """A backbone and one linear layer: the network of the ways frozen and fine-tune.
 
-    def __init__(self, backbone: nn.Module, dim: int, num_classes: int, *, dropout: float = 0.0) -> None:
+    kept_in_eval: modules that stay in evaluation mode whatever mode the network is in: frozen layers, and
+    batch norms whose statistics are to stay as pretrained.
+    """
+
+    def __init__(self, backbone: nn.Module, dim: int, num_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(dim, num_classes)
+        self.kept_in_eval: tuple[nn.Module, ...] = ()
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) to logits (N, K)."""
-        logits: Tensor = self.head(self.dropout(self.backbone(images)))
+        logits: Tensor = self.head(self.backbone(images))
         return logits
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode, except for what is kept in evaluation mode."""
+        super().train(mode)
+        for module in self.kept_in_eval:
+            module.eval()
+        return self
 
 
 def load_backbone(config: BackboneConfig, *, allow_download: bool = False) -> Backbone:

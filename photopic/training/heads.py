@@ -147,7 +147,7 @@ class _Problem:
         self.outputs = 1 if len(present) == 2 else len(present)
 
     def solve(self, inverse_l2: float, start: Tensor | None) -> Tensor:
-        """The minimum: (outputs, axes + 1) float64, weights on the principal axes of each output, its bias."""
+        """The minimum: (outputs, axes + 1) float64, weights on the axes of each output, then its bias."""
         l2 = 1.0 / (inverse_l2 * self.total_weight)
         largest = 0.25 if self.outputs == 1 else 0.5  # curvature of the loss in a logit
         curvature = torch.cat([largest * self.variances + l2, self.variances.new_tensor([largest])])

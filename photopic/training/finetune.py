@@ -1,0 +1,169 @@
+"""The way *fine-tune*: a logistic head first, then the upper layers of a pretrained backbone with it.
+
+Layers below `unfreeze_from` keep their weights and their norms' statistics. Each layer above learns at
+`layer_decay` times the rate of the one after it. The head alone is the first candidate for the best weights,
+so fine-tuning never ends below it on the validation images. Where nothing is augmented, the output of the
+frozen layers is the same in every epoch and is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from photopic.config import FineTuneRecipe, FrozenRecipe
+from photopic.data.preprocess import Preprocess
+from photopic.data.store import PixelStore
+from photopic.errors import ModelError
+from photopic.models.backbones import Backbone, BackboneClassifier
+from photopic.models.cutting import layers_from, split_at
+from photopic.models.folding import for_inference
+from photopic.models.forward import evaluation_mode
+from photopic.models.zoo import check_backbone_input
+from photopic.training.feature_cache import Floats
+from photopic.training.features import Extractor
+from photopic.training.frozen import features_of, filled_in, weights_source
+from photopic.training.heads import fit_head
+from photopic.training.inputs import AugmentedImages, CachedInputs
+from photopic.training.job import Fitted, Job, label_tensor, validation_of
+from photopic.training.loop import Best, Inputs, Validation
+from photopic.training.optimizers import build_optimizer
+from photopic.training.probe import limit_epochs
+from photopic.training.scratch import answer, fitted, new_state, run_epochs, validate
+
+HEAD_INVERSE_L2 = FrozenRecipe.model_fields["inverse_l2"].default
+"""Candidates for the first head's regularisation: those of the way frozen."""
+BEFORE = -1
+"""The epoch of the head that has not been fine-tuned."""
+_CACHE_BYTES = 2**30
+"""Memory for the frozen layers' output, training and validation together; above it, it is not kept."""
+_BATCH = 64
+
+
+def train_finetune(job: Job) -> Fitted:
+    """Fit a head, unfreeze, train, and keep the best epoch by validation; the head alone counts as one."""
+    assert isinstance(job.recipe, FineTuneRecipe)
+    check_backbone_input(job.recipe.preprocess, job.recipe.backbone.name)
+    extractor = Extractor(job.recipe.backbone, job.runtime, allow_download=job.allow_download)
+    preprocess = Preprocess(filled_in(job.recipe, extractor))
+    recipe = job.recipe.model_copy(update={"preprocess": preprocess.config})
+    layers_from(extractor.backbone.module, recipe.unfreeze_from)  # complains before the work begins
+    head = first_head(job, preprocess, extractor)
+    model = prepare_finetune(recipe, extractor.backbone, head)
+    model = model.to(job.runtime.device).to(memory_format=torch.channels_last)
+    store, val_store = job.pixels("train", preprocess), job.pixels("val", preprocess)
+    trained, inputs, score = _inputs(job, recipe, model, store, val_store)
+    labels = label_tensor(job, store.rows)
+    recipe = limit_epochs(job, recipe, trained, inputs, labels, len(val_store.rows))
+    job.resolved(recipe, weights_source(extractor.backbone))
+    groups = parameter_groups(model, recipe.unfreeze_from, recipe.layer_decay)
+    state = new_state(recipe, trained, build_optimizer(recipe.optimizer, groups))
+    weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in trained.state_dict().items()}
+    state.best = Best(BEFORE, score(trained), weights)
+    stopped_by = run_epochs(job, recipe, state, inputs, labels, score)
+    outcome = fitted(recipe, state, lambda split: answer(job, recipe, model, split), stopped_by)
+    return replace(outcome, model=model.eval())
+
+
+def first_head(job: Job, preprocess: Preprocess, extractor: Extractor) -> nn.Linear:
+    """The logistic head on the untouched backbone's features."""
+    train = features_of(job, "train", preprocess, extractor)
+    val = features_of(job, "val", preprocess, extractor)
+    return fit_head(
+        train.views[0],
+        job.labels(train.rows),
+        val.views[0],
+        job.labels(val.rows),
+        job.num_classes,
+        inverse_l2=HEAD_INVERSE_L2,
+    ).linear
+
+
+def prepare_finetune(recipe: FineTuneRecipe, backbone: Backbone, head: nn.Linear) -> BackboneClassifier:
+    """Backbone and head, with what `unfreeze_from` and `batch_norm` say frozen.
+
+    Raises ModelError, listing the children, if the backbone has no module of that name.
+    """
+    model = BackboneClassifier(backbone.module, backbone.dim, head.out_features)
+    model.head.load_state_dict(head.state_dict())
+    model.requires_grad_(False)
+    model.head.requires_grad_(True)
+    unfrozen: set[nn.Module] = set()
+    for layer in layers_from(backbone.module, recipe.unfreeze_from):
+        for part in layer:
+            part.requires_grad_(True)
+            unfrozen.update(part.modules())
+    kept = [module for module in backbone.module.modules() if unfrozen.isdisjoint(module.modules())]
+    if recipe.batch_norm == "frozen":
+        kept += [module for module in unfrozen if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    model.kept_in_eval = tuple(kept)
+    return model
+
+
+def parameter_groups(
+    model: BackboneClassifier, unfreeze_from: str, layer_decay: float
+) -> list[dict[str, Any]]:
+    """Groups for `build_optimizer`, the head first: rate 1, then layer_decay, layer_decay² and so on."""
+    groups: list[dict[str, Any]] = [{"params": list(model.head.parameters()), "lr_scale": 1.0}]
+    for distance, layer in enumerate(reversed(layers_from(model.backbone, unfreeze_from)), start=1):
+        parameters = [parameter for part in layer for parameter in part.parameters()]
+        groups.append({"params": parameters, "lr_scale": layer_decay**distance})
+    return groups
+
+
+def _inputs(
+    job: Job, recipe: FineTuneRecipe, model: BackboneClassifier, store: PixelStore, val_store: PixelStore
+) -> tuple[nn.Module, Inputs, Callable[[nn.Module], Validation]]:
+    """What is trained, on what, and how it is validated: the whole network, or what lies above the cut."""
+    preprocess = Preprocess(recipe.preprocess)
+    cut = _cut(recipe, model) if recipe.augment.is_identity else None
+    size = recipe.preprocess.size
+    images = len(store.rows) + len(val_store.rows)
+    if cut is None or _output_bytes(cut[0], size, job.runtime.device) * images > _CACHE_BYTES:
+        augmented = AugmentedImages(store.images_u8, preprocess, recipe.augment, job.seed, job.runtime)
+        return model, augmented, lambda scored: validate(job, recipe, scored, val_store)
+    lower, upper = cut
+    val_inputs = CachedInputs(_outputs(job, lower, val_store, preprocess), job.runtime)
+    val_labels = job.labels(val_store.rows)
+
+    def score(scored: nn.Module) -> Validation:
+        with torch.inference_mode(), evaluation_mode(scored), job.runtime.autocast():
+            batches = torch.split(torch.arange(len(val_inputs)), recipe.batch_size)
+            logits = torch.cat([scored(val_inputs.batch(rows)).float() for rows in batches])
+        return validation_of(logits.cpu().numpy(), val_labels)
+
+    return upper, CachedInputs(_outputs(job, lower, store, preprocess), job.runtime), score
+
+
+def _cut(recipe: FineTuneRecipe, model: BackboneClassifier) -> tuple[nn.Module, BackboneClassifier] | None:
+    """The frozen layers, and a classifier of the others with the same parameters; None if it has no cut."""
+    try:
+        lower, upper = split_at(model.backbone, recipe.unfreeze_from)
+    except ModelError:
+        return None
+    classifier = BackboneClassifier(upper, model.head.in_features, model.head.out_features)
+    classifier.head = model.head
+    classifier.kept_in_eval = model.kept_in_eval
+    return lower.eval(), classifier
+
+
+def _output_bytes(lower: nn.Module, size: int, device: torch.device) -> int:
+    """Memory of the frozen layers' output for one image."""
+    with torch.inference_mode():
+        return int(lower(torch.zeros(1, 3, size, size, device=device)).numel()) * 4
+
+
+def _outputs(job: Job, lower: nn.Module, store: PixelStore, preprocess: Preprocess) -> Floats:
+    """(n, ...) float32: the frozen layers' output for all stored images."""
+    forward = for_inference(lower, job.runtime.device)
+    parts = []
+    for start in range(0, len(store.rows), _BATCH):
+        images_u8 = torch.from_numpy(np.array(store.images_u8[start : start + _BATCH]))
+        with torch.inference_mode(), job.runtime.autocast():
+            parts.append(forward(preprocess.to_float(job.runtime.to_device(images_u8))).float().cpu().numpy())
+    return np.concatenate(parts)
