@@ -35,14 +35,14 @@ class FeatureCache:
         """space: everything that the features depend on beside the image, written out."""
         self._folder = cache_dir() / "features" / hashlib.sha256(space.encode()).hexdigest()[:32]
 
-    def find(self, digests: Digests, dim: int | None = None) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def find(self, digests: Digests) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Features (n, D) in the order of `digests`, and which of them were found; others are zeros.
 
-        dim: D where it is known; without it, an empty cache gives D = 0.
+        An empty cache gives D = 0.
         """
         wanted = _as_text(digests)
         found = np.zeros(len(wanted), bool)
-        features: Floats | None = None if dim is None else np.zeros((len(wanted), dim), np.float32)
+        features: Floats | None = None
         for path in sorted(self._folder.glob("*.npy")):
             segment = _open(path)
             if segment is None:

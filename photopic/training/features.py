@@ -102,23 +102,20 @@ def extract_features(
     """
     plan = [_View(number, preprocess, extractor, augment) for number in range(views + 1)]
     digests = dataset.index.sha256s[rows]
-    missing = {view.number: ~view.cache.find(digests)[1] for view in plan}
+    found = [view.cache.find(digests) for view in plan]
+    missing = {view.number: ~present for view, (_, present) in zip(plan, found, strict=True)}
     reasons = _compute_missing(dataset, rows, preprocess, extractor, plan, missing, progress)
     failed = [reasons.get(digest.tobytes(), "") for digest in digests]
     kept = np.array([not reason for reason in failed])
     if not kept.any():
         raise DataError(f"{dataset.name}: none of {len(rows)} images can be read.")
-    found = []
-    for view in plan:
-        features, present = view.cache.find(digests[kept])
-        if not present.all():
-            raise DataError(
-                "features that were written cannot be read back. Check the disk, or set PHOTOPIC_CACHE."
-            )
-        found.append(features)
+    if any(part.any() for part in missing.values()):
+        found = [view.cache.find(digests[kept]) for view in plan]
+    if not all(present.all() for _, present in found):
+        raise DataError("written features cannot be read back. Check the disk, or set PHOTOPIC_CACHE.")
     paths = dataset.index.paths[rows]
     excluded = [Excluded(str(path), reason) for path, reason in zip(paths, failed, strict=True) if reason]
-    return Features(rows[kept], tuple(found), excluded)
+    return Features(rows[kept], tuple(vectors for vectors, _ in found), excluded)
 
 
 class _View:
