@@ -17,6 +17,7 @@ FEW_IMAGES = 500
 SIZES_PX = (28, 32, 48, 64)
 """Input sizes of the fast networks."""
 FAST_FOR = {
+    "digits": "digits",
     "mnist": "mnist-fast",
     "fashion-mnist": "fashion-best",
     "cifar10": "cifar10-fast",
