@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from photopic.config import PreprocessConfig
+from photopic.data import room
 from photopic.data import store as store_module
 from photopic.data.dataset import open_dataset
 from photopic.data.decode import ImageError
@@ -183,6 +184,30 @@ def test_a_store_with_another_time_is_checked_in_full_once_and_kept() -> None:
     assert json.loads(path.with_suffix(".json").read_text())["mtime_ns"] == 10**9
 
 
+def test_images_of_another_store_are_copied_not_decoded() -> None:
+    images = [png(i) for i in range(10)]
+    open_store(Files(images), range(6))
+    dataset = Files([*images[3:], b"damaged"])
+    store = open_store(dataset)
+    assert dataset.decoded == 4 + 2  # 6 to 9; the damaged one, and once more when the store is opened
+    assert store.rows.tolist() == list(range(7))
+    np.testing.assert_array_equal(
+        store.images_u8, [preprocess().to_store(dataset.image(row)) for row in range(7)]
+    )
+    other_size = Files(images)
+    open_store(other_size, prep=preprocess(13))
+    assert other_size.decoded == 10
+
+
+def test_a_damaged_store_gives_no_pixels_to_others() -> None:
+    images = [png(i, (400, 400)) for i in range(4)]
+    overwrite(open_store(Files(images), prep=preprocess(400)).path)
+    dataset = Files(images[::-1])
+    store = open_store(dataset, prep=preprocess(400))
+    assert dataset.decoded == 4
+    np.testing.assert_array_equal(store.images_u8[0], preprocess(400).to_store(dataset.image(0)))
+
+
 def test_a_full_disk_names_the_folder_and_the_way_out(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     def full(_: IO[bytes], __: tuple[int, ...]) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -195,7 +220,7 @@ def test_a_full_disk_names_the_folder_and_the_way_out(monkeypatch: pytest.Monkey
 
 def test_too_little_free_space_is_seen_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = Files([png(0)])
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(DataError, match="the disk is full"):
         open_store(dataset)
     assert dataset.decoded == 0

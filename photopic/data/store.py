@@ -2,7 +2,9 @@
 
 `cache_dir()/pixels/<key>.npy` holds (n, size, size, channels) in NumPy's own format, `<key>.json` beside it
 what is needed to trust it. The key is a hash of the images' contents in row order and of the preprocessing:
-a store is never stale, only absent. All of it is safe to delete.
+a store is never stale, only absent. All of it is safe to delete. `<key>.sha256` lists the images' hashes, so
+that another store with the same preprocessing - a split with another seed, a data set that has grown -
+copies what is there.
 
 Damage. When the file's size and modification time are those written into the JSON, 17 evenly spaced blocks
 (64 KiB each, so all of a store up to 1 MB) are compared with their SHA-256. When the time differs - any
@@ -16,9 +18,6 @@ import errno
 import hashlib
 import json
 import os
-import re
-import shutil
-import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,17 +35,16 @@ from photopic.data.dataset import DataSet, Excluded
 from photopic.data.decode import ImageError
 from photopic.data.index import Progress
 from photopic.data.preprocess import Preprocess
-from photopic.errors import ConfigError, DataError, UserError
-from photopic.files import cache_dir, lock, write_json, write_with
+from photopic.data.room import cache_error, make_room
+from photopic.errors import DataError, UserError
+from photopic.files import cache_dir, lock, write_bytes, write_json, write_with
 
 _FORMAT = 1
 _BLOCK_BYTES = 65536
 _BLOCKS = 17
+_DIGEST_BYTES = 32
 _TASK_IMAGES = 16  # images per task of the pool: small images would drown in the cost of tasks
 _LOCK_TIMEOUT_S = 6 * 3600.0  # another process may be decoding a large data set
-_STALE_TEMP_S = 3600.0  # a temporary file not written to for so long was left by a process that died
-_DEFAULT_LIMIT = 20 * 10**9
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,15 @@ def _take(array: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
 
 
 def _key(dataset: DataSet, rows: np.ndarray, preprocess: Preprocess) -> str:
-    """Content of all images in row order, preprocessing, and Pillow, whose decoder and filters may change."""
-    digest = hashlib.sha256(f"{_FORMAT} {preprocess.key} {PIL.__version__}".encode())
+    """Content of all images in row order, and what is done to them."""
+    digest = hashlib.sha256(_treatment(preprocess).encode())
     digest.update(np.ascontiguousarray(dataset.index.sha256s[rows]).data)
     return digest.hexdigest()
+
+
+def _treatment(preprocess: Preprocess) -> str:
+    """Preprocessing, and Pillow, whose decoder and filters may change."""
+    return f"{_FORMAT} {preprocess.key} {PIL.__version__}"
 
 
 def _folder() -> Path:
@@ -121,22 +124,10 @@ def _folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cache_error(folder, error) from error
+        raise cache_error(folder, error) from error
     if not os.access(folder, os.W_OK):
-        raise _cache_error(folder, PermissionError(errno.EACCES, "permission denied"))
+        raise cache_error(folder, PermissionError(errno.EACCES, "permission denied"))
     return folder
-
-
-def _cache_error(folder: Path, error: OSError) -> DataError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(
-            f"{folder}: the disk is full; nothing half-written was left. Free some space, or set "
-            "PHOTOPIC_CACHE to a folder on another disk."
-        )
-    reason = error.strerror or str(error)
-    return DataError(
-        f"{folder}: cannot write here ({reason}). Set PHOTOPIC_CACHE to a folder you may write to."
-    )
 
 
 # ---- reading ----------------------------------------------------------------------------------------------
@@ -200,15 +191,17 @@ def _build(
     size, channels = preprocess.config.size, preprocess.config.channels
     with suppress(OSError):
         path.with_suffix(".json").unlink()  # what describes the old file must not describe the new one
-    _make_room(path.parent, len(rows) * size * size * channels)
+    known = _known_pixels(path.parent, _treatment(preprocess))
+    make_room(path.parent, len(rows) * size * size * channels, suffix=path.suffix)
     failed: list[tuple[int, str]] = []
     facts: dict[str, Any] = {"format": _FORMAT, "name": dataset.name, "failed": failed}
+    facts["treatment"] = _treatment(preprocess)
 
     def write(file: IO[bytes]) -> None:
         digest = hashlib.sha256()
         _write_header(file, (len(rows), size, size, channels))
         facts["header_bytes"] = file.tell()
-        for position, image in enumerate(_decode_all(dataset, rows, preprocess)):
+        for position, image in enumerate(_decode_all(dataset, rows, preprocess, known)):
             if isinstance(image, str):
                 failed.append((position, image))
             else:
@@ -228,12 +221,14 @@ def _build(
         write_with(path, write)
     except UserError as error:
         if isinstance(error.__cause__, OSError):
-            raise _cache_error(path.parent, error.__cause__) from error
+            raise cache_error(path.parent, error.__cause__) from error
         raise
     with path.open("rb") as file:
         status = path.stat()
         facts |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
         facts["sampled_sha256"] = _sampled_sha256(file, status.st_size)
+    kept = np.delete(rows, [position for position, _ in failed])
+    write_bytes(path.with_suffix(".sha256"), dataset.index.sha256s[kept].tobytes())
     write_json(path.with_suffix(".json"), facts)
 
 
@@ -243,13 +238,34 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _decode_all(dataset: DataSet, rows: np.ndarray, preprocess: Preprocess) -> Iterator[np.ndarray | str]:
+def _known_pixels(folder: Path, treatment: str) -> dict[bytes, np.ndarray]:
+    """Pixels of other sound stores with this treatment, by the SHA-256 of their image."""
+    known: dict[bytes, np.ndarray] = {}
+    for path in folder.glob("*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            pixels = path.with_suffix(".npy")
+            if facts["treatment"] == treatment and _is_sound(pixels, facts):
+                images = np.asarray(np.load(pixels, mmap_mode="r", allow_pickle=False))
+                text = path.with_suffix(".sha256").read_bytes()
+                digests = [text[i : i + _DIGEST_BYTES] for i in range(0, len(text), _DIGEST_BYTES)]
+                known.update(zip(digests, images, strict=True))
+    return known
+
+
+def _decode_all(
+    dataset: DataSet, rows: np.ndarray, preprocess: Preprocess, known: dict[bytes, np.ndarray]
+) -> Iterator[np.ndarray | str]:
     """Each row's pixels, or the reason why there are none, in order. Pillow works outside the interpreter's
     lock, so threads are enough; few tasks are under way at a time, so memory stays bounded."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def decode(task: list[int]) -> list[np.ndarray | str]:
-        return [_decode_one(dataset, row, preprocess) for row in task]
+        hits = [known.get(dataset.index.sha256s[row].tobytes()) for row in task]
+        return [
+            _decode_one(dataset, row, preprocess) if hit is None else hit
+            for row, hit in zip(task, hits, strict=True)
+        ]
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="photopic-decode")
     under_way: deque[Future[list[np.ndarray | str]]] = deque()
@@ -272,53 +288,3 @@ def _decode_one(dataset: DataSet, row: int, preprocess: Preprocess) -> np.ndarra
         return error.reason
     except (DataError, OSError) as error:
         return str(error)
-
-
-# ---- room -------------------------------------------------------------------------------------------------
-
-
-def _limit_bytes() -> int:
-    text = os.environ.get("PHOTOPIC_CACHE_LIMIT", "").strip()
-    if not text:
-        return _DEFAULT_LIMIT
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", text.upper())
-    if match is None:
-        raise ConfigError(f'PHOTOPIC_CACHE_LIMIT="{text}" is not a size. Write for example "20 GB".')
-    unit = match[2] if match[2].endswith("B") or not match[2] else f"{match[2]}B"
-    return int(float(match[1]) * _UNITS[unit])
-
-
-def _make_room(folder: Path, needed: int) -> None:
-    """Delete the stores not used for longest until `needed` bytes fit into the limit."""
-    limit = _limit_bytes()
-    if needed > limit:
-        raise DataError(
-            f"the decoded images need {needed / 1e9:.1f} GB, but pixel stores are limited to "
-            f"{limit / 1e9:.1f} GB. Choose a smaller size, or set PHOTOPIC_CACHE_LIMIT higher."
-        )
-    stores = sorted(folder.glob("*.npy"), key=_last_used)
-    total = sum(path.stat().st_size for path in stores)
-    while stores and total + needed > limit:
-        total -= _delete(stores.pop(0))
-    for path in folder.glob(".*.tmp"):
-        if time.time() - path.stat().st_mtime > _STALE_TEMP_S:
-            _delete(path)
-    if shutil.disk_usage(folder).free < needed:
-        raise _cache_error(folder, OSError(errno.ENOSPC, "no space left"))
-
-
-def _last_used(path: Path) -> float:
-    facts = path.with_suffix(".json")
-    return facts.stat().st_mtime if facts.exists() else 0.0
-
-
-def _delete(path: Path) -> int:
-    """Bytes freed. A store that is in use stays on Windows, and stays readable to its user elsewhere."""
-    size = path.stat().st_size
-    try:
-        path.unlink()
-    except OSError:
-        return 0
-    with suppress(OSError):
-        path.with_suffix(".json").unlink()
-    return size
