@@ -1,6 +1,6 @@
 """Room in a cache folder: how much may be used, and what is deleted first.
 
-A store is a data file with a JSON file beside it, whose modification time is the time of last use; other files
+A store is a data file with a JSON file beside it, whose modification time is that of last use; other files
 of the same stem belong to it. Deleting one is always safe: it is made again when it is needed.
 """
 
