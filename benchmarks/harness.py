@@ -131,8 +131,14 @@ class Finished:
     stdout: str
     process_s: float
     """Wall time from start to end, imports included."""
+    cpu_s: float
+    """Processor time of all threads; says more than the wall time when the machine is shared."""
     peak_bytes: int
     """Largest resident memory."""
+
+    def costs(self) -> dict[str, float]:
+        """The three figures, for a result."""
+        return {"process_s": self.process_s, "cpu_s": self.cpu_s, "peak_bytes": self.peak_bytes}
 
 
 def run_program(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Finished:
@@ -154,14 +160,15 @@ def run_program(command: Sequence[str | Path], env: Mapping[str, str] | None = N
             tail = messages.read().decode("utf-8", "replace")[-2000:]
             raise RuntimeError(f"{command} ended with {process.returncode}: {tail}")
         peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        return Finished(out.read().decode("utf-8"), process_s, peak_bytes)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        return Finished(out.read().decode("utf-8"), process_s, cpu_s, peak_bytes)
 
 
 def run_keras(script: str, *options: str | Path) -> dict[str, Any]:
-    """Run one of the Keras scripts in its environment; its JSON with `process_s` and `peak_bytes`."""
+    """Run one of the Keras scripts in its environment; its JSON and what it cost."""
     done = run_program([keras_python(), Path(__file__).with_name(script), *options])
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return {**result, "process_s": done.process_s, "peak_bytes": done.peak_bytes}
+    return {**result, **done.costs()}
 
 
 def run_training(data: str, out: Path, cache: Path, *options: str) -> dict[str, Any]:
@@ -176,9 +183,8 @@ def run_training(data: str, out: Path, cache: Path, *options: str) -> dict[str, 
         "seed": manifest["options"]["seed"],
         "recipe": manifest["recipe"]["name"],
         "status": manifest["status"],
-        "process_s": done.process_s,
         "wall_s": manifest["seconds"],
-        "peak_bytes": done.peak_bytes,
+        **done.costs(),
         "machine": manifest["machine"],
         "test": {each["name"]: each for each in manifest["results"]["test"]["measured"]},
         "val": {each["name"]: each for each in manifest["results"]["val"]["measured"]},
