@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code. Errors are one message on standard error, without a traceback."""
     signal.signal(signal.SIGTERM, _as_interrupt)
+    # Threads that wait give their core away instead of spinning: on a machine that also does other work,
+    # steps of small networks were 7 times faster (docs/design/threads.md). Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         result = app(
             list(arguments),
