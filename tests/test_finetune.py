@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import timm
 import torch
 from torch import nn
 
-from photopic.config import FineTuneRecipe, parse_recipe
+from photopic.config import BackboneConfig, FineTuneRecipe, FrozenRecipe, parse_recipe
+from photopic.data.dataset import open_dataset
+from photopic.data.preprocess import Preprocess
 from photopic.errors import ModelError
-from photopic.models.backbones import Backbone, feature_size
+from photopic.models.backbones import Backbone, feature_size, load_backbone
 from photopic.models.cutting import layers_from, split_at
 from photopic.models.efficientnet_lite import EfficientNetLite
-from photopic.training.finetune import parameter_groups, prepare_finetune
+from photopic.models.zoo import build_model
+from photopic.runtime import choose_runtime
+from photopic.training import finetune
+from photopic.training.finetune import parameter_groups, prepare_finetune, train_finetune
+from photopic.training.frozen import train_frozen
+from photopic.training.job import Job
+from photopic.training.loop import Record
 
 
 def _recipe(**changes: object) -> FineTuneRecipe:
@@ -140,3 +149,73 @@ def test_copy_of_the_network_keeps_its_own_modules_in_eval() -> None:
     assert twin.kept_in_eval[0] is not model.kept_in_eval[0]
     assert {id(m) for m in twin.kept_in_eval} <= {id(m) for m in twin.modules()}
     assert not any(m.training for m in twin.kept_in_eval)
+
+
+# ---- the whole way ------------------------------------------------------------------------------------
+
+
+def _job(recipe: FineTuneRecipe | FrozenRecipe, records: list[Record]) -> Job:
+    """Two classes of 64 px images: one brighter on the left, one on the right."""
+    random = np.random.default_rng(0)
+    labels = np.arange(36) % 2
+    images = random.integers(0, 160, (36, 64, 64, 3), np.uint8)
+    images[labels == 0, :, :32] += 60
+    images[labels == 1, :, 32:] += 60
+    dataset = open_dataset((images, labels))
+    rows = {"train": np.arange(16), "val": np.arange(16, 26), "test": np.arange(26, 36)}
+    return Job(recipe, dataset, rows, seed=0, runtime=choose_runtime("cpu"), report=records.append)
+
+
+_RATES = {"optimizer": {"name": "adamw", "learning_rate": 0.00003}, "total_epochs": 2, "batch_size": 8}
+
+
+def test_cached_lower_layers_train_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = _recipe(unfreeze_from="blocks.6", batch_norm="train", **_RATES)
+    cached = train_finetune(_job(recipe, []))
+    monkeypatch.setattr(finetune, "_CACHE_BYTES", 0)
+    whole = train_finetune(_job(recipe, []))
+    assert list(cached.model.state_dict()) == list(whole.model.state_dict())
+    for name, expected in whole.model.state_dict().items():
+        ours = cached.model.state_dict()[name]
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3, msg=name)  # sums in another order
+    np.testing.assert_allclose(cached.answer("test").logits, whole.answer("test").logits, atol=1e-2)
+
+
+@pytest.mark.parametrize("flip", ["none", "random"])
+def test_frozen_layers_stay_and_others_learn(flip: str) -> None:
+    recipe = _recipe(unfreeze_from="blocks.6", augment={"horizontal_flip": flip}, **_RATES)
+    records: list[Record] = []
+    fitted = train_finetune(_job(recipe, records))
+    pretrained = load_backbone(BackboneConfig()).module.state_dict()
+    for name, tensor in fitted.model.backbone.state_dict().items():
+        if not name.startswith(("blocks.6", "conv_head", "bn2")):
+            torch.testing.assert_close(tensor, pretrained[name], rtol=0, atol=0)
+    epochs = [record for record in records if record["event"] == "epoch"]
+    assert len(epochs) == 2
+    assert epochs[1]["train_loss"] < epochs[0]["train_loss"]
+    assert build_model(recipe, 2).load_state_dict(fitted.model.state_dict())
+
+
+def test_fine_tuning_that_harms_leaves_the_head() -> None:
+    harmful = {**_RATES, "optimizer": {"name": "sgd", "learning_rate": 1.0}}
+    fitted = train_finetune(_job(_recipe(unfreeze_from="blocks.6", **harmful), []))
+    frozen = parse_recipe({"way": "frozen", "name": "x", "preprocess": {"size": 64}})
+    assert isinstance(frozen, FrozenRecipe)
+    head = train_frozen(_job(frozen, []))
+    assert fitted.selected["epoch"] == -1
+    np.testing.assert_allclose(fitted.answer("test").logits, head.answer("test").logits, rtol=1e-3, atol=1e-3)
+
+
+def test_frozen_answers_are_those_of_its_network() -> None:
+    frozen = parse_recipe({"way": "frozen", "name": "x", "preprocess": {"size": 64}})
+    assert isinstance(frozen, FrozenRecipe)
+    job = _job(frozen, [])
+    fitted = train_frozen(job)
+    answers = fitted.answer("test")
+    preprocess = Preprocess(fitted.recipe.preprocess)
+    images_u8 = torch.from_numpy(np.stack([job.dataset.image(row) for row in answers.rows]))
+    with torch.inference_mode():
+        logits = fitted.model(preprocess.to_float(images_u8))
+    np.testing.assert_allclose(answers.logits, logits.numpy(), rtol=1e-3, atol=1e-3)
+    assert fitted.recipe.preprocess.mean == (0.5, 0.5, 0.5)
+    assert fitted.selected["inverse_l2"] in frozen.inverse_l2
