@@ -29,6 +29,7 @@ from photopic.evaluation.metrics import softmax
 
 if TYPE_CHECKING:
     from photopic.config import AnyRecipe
+    from photopic.data.dataset import DataSet
     from photopic.inference.predictor import Predictor
 
 Kind = Literal["features", "images", "paths"]
@@ -108,13 +109,12 @@ class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("PhotopicClassifier needs samples of at least 2 classes; the data have 1 class")
-        self._forget()
+        self._forget(kind)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if kind == "features":
             self._fit_features(samples, codes, seed)
         else:
             self._fit_images(samples, codes, seed, kind)
-        self.kind_ = kind
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
@@ -209,9 +209,10 @@ class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     # ---- both ---------------------------------------------------------------------------------------------
 
-    def _forget(self) -> None:
-        """Drop what an earlier fit on another kind of input has left."""
-        for name in ("coef_", "intercept_", "inverse_l2_", "predictor_", "kind_"):
+    def _forget(self, kind: Kind) -> None:
+        """Drop what an earlier fit has left, on another kind of input too."""
+        own = () if kind == "features" else ("n_features_in_", "feature_names_in_")
+        for name in ("coef_", "intercept_", "inverse_l2_", "predictor_", *own):
             if hasattr(self, name):
                 delattr(self, name)
 
@@ -244,10 +245,9 @@ def _few_threads(numbers: int) -> Iterator[None]:
 
 def _kind_of(samples: Any) -> Kind:
     """paths: a list or 1-D array of text or paths; images: 3 or 4 axes; features: everything else."""
-    if isinstance(samples, list | tuple | np.ndarray) and len(np.shape(samples[:1])) >= 1 and len(samples):
-        first = samples[0]
-        if isinstance(first, str | os.PathLike):
-            return "paths"
+    a_row = isinstance(samples, list | tuple) or (isinstance(samples, np.ndarray) and samples.ndim == 1)
+    if a_row and len(samples) and isinstance(samples[0], str | os.PathLike):
+        return "paths"
     dimensions = samples.ndim if hasattr(samples, "ndim") else _dimensions(samples)
     return "images" if dimensions in (3, 4) else "features"
 
@@ -260,13 +260,25 @@ def _dimensions(samples: Any) -> int:
     return depth + getattr(samples, "ndim", 0)
 
 
-def _open_images(images: Any, codes: npt.NDArray[np.int64]) -> Any:
+def _open_images(images: Any, codes: npt.NDArray[np.int64]) -> DataSet:
     from photopic.data.dataset import open_dataset
 
-    return open_dataset((images, codes))
+    return open_dataset((_images_u8(images), codes))
 
 
-def _open_paths(paths: Sequence[str | os.PathLike[str]], codes: npt.NDArray[np.int64]) -> Any:
+def _images_u8(images: Any) -> npt.NDArray[np.uint8]:
+    from photopic.data.arrays import as_images_u8
+
+    try:
+        array = np.asarray(images)
+    except ValueError:  # NumPy calls it inhomogeneous
+        raise DataError(
+            "images of different sizes make no array; give paths of files, or resize them"
+        ) from None
+    return as_images_u8(array)
+
+
+def _open_paths(paths: Sequence[str | os.PathLike[str]], codes: npt.NDArray[np.int64]) -> DataSet:
     """The data set of these files, by a manifest that is needed only while it is opened."""
     from photopic.data.dataset import open_dataset
 
@@ -283,10 +295,9 @@ def _open_paths(paths: Sequence[str | os.PathLike[str]], codes: npt.NDArray[np.i
 
 
 def _image_logits(predictor: Predictor, samples: Any, kind: Kind) -> npt.NDArray[np.float64]:
-    from photopic.data.arrays import as_images_u8
     from photopic.inference.inputs import expand, load_all
 
-    inputs = list(samples) if kind == "paths" else as_images_u8(samples)
+    inputs = list(samples) if kind == "paths" else _images_u8(samples)
     parts = [np.zeros((0, len(predictor.class_names)))]
     with expand(inputs) as items:
         if len(items) != len(inputs):
