@@ -129,7 +129,7 @@ class FastModel(Frozen):
     whitening: bool = True
     """Fixed first convolution that decorrelates patches of the training images (Page 2019)."""
     whitening_size: int = Field(default=2, ge=2, le=8)
-    """Side of the whitened patches, pixels; gives 2 * channels * size² outputs."""
+    """Side of the whitened patches, pixels; gives 2 * channels * size² outputs, down to a multiple of 8."""
     whitening_stride: int = Field(default=1, ge=1, le=4)
     """Pixels from one patch to the next; 2 makes everything behind it four times cheaper."""
     whitening_bias: bool = True
@@ -374,7 +374,7 @@ class FrozenRecipe(_BaseRecipe):
     """Augmented copies of each training image beside the plain one; their features are cached too."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of the augmented copies; needs views."""
-    inverse_l2: tuple[Positive, ...] = (0.001, 0.01, 0.1, 1.0, 10.0)
+    inverse_l2: tuple[Positive, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     """Candidates for C, the inverse of the head's L2 penalty; the best on validation is taken."""
 
     @model_validator(mode="after")
