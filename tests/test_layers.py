@@ -33,7 +33,7 @@ def test_whitened_patches_have_the_identity_as_second_moment(channels, size, str
     layer = Whitening(channels, size, stride)
     layer.fit(x, eps=0.0)
     responses = layer(x).detach()
-    patch = channels * size * size
+    patch = channels * size * size // 4 * 4
     assert responses.shape[1] == layer.out_channels == 2 * patch
     flat = responses.permute(0, 2, 3, 1).reshape(-1, 2 * patch)[:, :patch].double()
     torch.testing.assert_close(flat.T @ flat / len(flat), torch.eye(patch).double(), atol=1e-4, rtol=0)
@@ -58,6 +58,17 @@ def test_whitening_filters_are_fixed_and_the_bias_is_trained():
     assert [name for name, _ in layer.named_parameters()] == ["bias"]
     assert layer.bias.grad is not None
     assert "weight" in layer.state_dict()
+
+
+def test_whitening_drops_the_directions_of_least_variance_down_to_a_multiple_of_eight():
+    x = images(channels=1)
+    layer = Whitening(1, 3)  # 9 directions, 8 kept
+    layer.fit(x, eps=0.0)
+    flat = patches_in_numpy(x, 3, 1)
+    values = np.linalg.eigvalsh(flat.T @ flat / len(flat))
+    norms = layer.weight[:8].reshape(8, 9).norm(dim=1).double().numpy()
+    assert layer.out_channels == 16
+    np.testing.assert_allclose(np.sort(norms), np.sort(values[1:] ** -0.5), rtol=1e-4)
 
 
 def test_whitening_survives_constant_images():
