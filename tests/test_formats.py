@@ -142,6 +142,9 @@ def test_numeric_class_folders_get_the_names_of_class_names_csv(tmp_path: Path) 
         assert [row.path for row in dataset.ignored] == [wrapped + "class_names.csv"]
     (data / "signs" / "class_names.csv").write_text("id,name\n0,stop\n1,go\n")
     assert open_dataset(data).class_names == ("00000", "00001", "00010")  # incomplete: not used
+    named = make_folder(tmp_path / "named", ["stop/1.png", "7/1.png"])
+    (named / "class_names.csv").write_text("id,name\n7,go\n")
+    assert open_dataset(named).class_names == ("7", "stop")
 
 
 def test_classes_come_in_natural_order(tmp_path: Path) -> None:

@@ -6,10 +6,15 @@ import hashlib
 import io
 import os
 import sqlite3
+import struct
+import sys
 import threading
 import time
 import zipfile
+import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +32,17 @@ def png(color: int, side: int = 4) -> bytes:
     buffer = io.BytesIO()
     Image.new("L", (side, side + 1), color).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+@contextmanager
+def often_switching() -> Iterator[None]:
+    """Threads take turns as often as Python can, so that a missing lock shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class Counting:
@@ -92,6 +108,15 @@ def test_only_new_and_changed_files_are_read_and_gone_ones_forgotten(tmp_path: P
     with sqlite3.connect(cache.file) as connection:
         assert connection.execute("SELECT count(*) FROM files").fetchone() == (50,)
     connection.close()
+
+
+def test_a_change_that_keeps_the_size_is_seen_by_the_stamp(tmp_path: Path) -> None:
+    cache = IndexCache(tmp_path / "a.sqlite")
+    source = Counting({"a.png": png(1)})
+    before = source.scan(cache).sha256s
+    source.files["a.png"] = png(2)
+    assert len(png(2)) == len(png(1))
+    assert (source.scan(cache).sha256s != before).any()
 
 
 def test_what_may_pass_is_not_remembered(tmp_path: Path) -> None:
@@ -174,13 +199,14 @@ def test_progress_runs_up_to_the_total() -> None:
 
 
 def test_warnings_of_pillow_stay_inside_the_scan() -> None:
-    buffer = io.BytesIO()
-    exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff"
-    Image.new("RGB", (4, 4)).save(buffer, "TIFF")
-    files = {"a.tif": buffer.getvalue()}
-    buffer = io.BytesIO()
-    Image.new("RGB", (4, 4)).save(buffer, "JPEG", exif=exif)
-    assert Counting(files | {"a.jpg": buffer.getvalue()}).scan(None).states.tolist() == [OK, OK]
+    """An animation of no frames is a PNG all the same; Pillow warns of it, and here warnings are errors."""
+    frames = b"acTL" + bytes(8)
+    chunk = struct.pack(">I", 8) + frames + struct.pack(">I", zlib.crc32(frames))
+    place = png(1).index(b"IDAT") - 4
+    data = png(1)[:place] + chunk + png(1)[place:]
+    with pytest.warns(UserWarning, match="Invalid APNG"):
+        Image.open(io.BytesIO(data))
+    assert Counting({"a.png": data}).scan(None).states.tolist() == [OK]
 
 
 def test_array_rows_have_the_digest_of_their_pixels() -> None:
@@ -218,8 +244,11 @@ def test_a_zip_is_read_in_place_by_many_threads(tmp_path: Path) -> None:
             for path, data in contents.items():
                 archive.writestr(path, data)
         source = ZipSource(file)
-        with ThreadPoolExecutor(8) as pool:
-            assert list(pool.map(source.read, contents)) == list(contents.values())
+        orders = [np.random.default_rng(seed).permutation(list(contents)) for seed in range(8)]
+        with often_switching(), ThreadPoolExecutor(8) as pool:
+            reads = pool.map(lambda order, source=source: [source.read(str(path)) for path in order], orders)
+            for order, found in zip(orders, reads, strict=True):
+                assert found == [contents[str(path)] for path in order]
         source.close()
 
 

@@ -24,8 +24,8 @@ def download_catalog(name: str, folder: Path, publisher: str) -> None:
     fetch = _FETCH.get(name)
     if fetch is None:
         raise OfflineError(
-            f'"{name}" cannot be downloaded by photopic, because its publisher asks for an account or consent: '
-            f"get it there ({publisher}) and name its folder with --data-dir."
+            f'"{name}" cannot be downloaded by photopic: its publisher asks for an account or consent. '
+            f"Get it there ({publisher}) and name its folder with --data-dir."
         )
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -155,8 +155,12 @@ class ZipSource:
 
     def list_files(self) -> Listing:
         listing = Listing()
+        hidden: dict[str, bool] = {}
         for path in sorted(self._members):
-            if any(is_hidden(part) for part in path.split("/")):
+            folder, _, name = path.rpartition("/")
+            if folder not in hidden:
+                hidden[folder] = any(is_hidden(part) for part in folder.split("/"))
+            if hidden[folder] or is_hidden(name):
                 continue
             member = self._members[path]
             listing.add(path, member.file_size, member.CRC)
