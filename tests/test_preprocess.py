@@ -65,8 +65,10 @@ def test_crop_in_one_step_agrees_with_resize_then_centre_crop(shape: tuple[int, 
     assert np.abs(same_ratio - np.asarray(exact).astype(int)).max() <= 1  # Pillow rounds its coefficients
 
 
-def test_pad_keeps_the_whole_image_on_the_background() -> None:
-    out = store(np.zeros((10, 40, 3), np.uint8), size=40, resize="pad", background=(10, 200, 30))
+@pytest.mark.parametrize("shape", [(10, 40, 3), (40, 10, 3)])
+def test_pad_keeps_the_whole_image_on_the_background(shape: tuple[int, int, int]) -> None:
+    out = store(np.zeros(shape, np.uint8), size=40, resize="pad", background=(10, 200, 30))
+    out = out if shape[0] < shape[1] else out.transpose(1, 0, 2)
     rows_of_image = np.flatnonzero((out == 0).all(axis=(1, 2)))
     assert rows_of_image.tolist() == list(range(15, 25))
     assert (np.delete(out, rows_of_image, axis=0) == [10, 200, 30]).all()

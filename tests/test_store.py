@@ -244,6 +244,7 @@ def test_the_store_not_used_for_longest_makes_room(monkeypatch: pytest.MonkeyPat
     assert {path.name for path in cache.glob("*.npy")} == {paths[0].name, third.name}
     open_store(datasets[0])
     assert datasets[0].decoded == 3
+    assert paths[0].with_suffix(".json").stat().st_mtime > 10**9  # opening is use
 
 
 def test_a_store_above_the_limit_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
