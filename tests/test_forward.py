@@ -137,7 +137,7 @@ def test_large_images_are_run_in_small_batches(images_u8):
 
     large = np.zeros((5, 640, 640, 3), np.uint8)
     predict_logits(Recorder(), large, PREPROCESS, runtime=RUNTIME)
-    assert seen == [2, 2, 1]
+    assert seen == [3, 2]
 
 
 def test_autocast_logits_come_as_float32(model, images_u8):

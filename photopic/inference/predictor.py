@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
@@ -21,7 +22,9 @@ from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError, DataError, RunError
 from photopic.evaluation.metrics import softmax
 from photopic.inference.inputs import Inputs, Item, expand, load_all
+from photopic.models.folding import for_inference
 from photopic.models.forward import predict_logits
+from photopic.models.zoo import build_model
 from photopic.run import Run
 from photopic.runtime import Runtime, choose_runtime
 
@@ -130,8 +133,6 @@ class Predictor:
 
         Raises RunError when the run has no weights, or they are missing, altered or do not fit.
         """
-        from photopic.models.zoo import build_model
-
         run = run if isinstance(run, Run) else Run.open(run)
         recipe = run.recipe
         weights = run.load_weights()
@@ -158,6 +159,14 @@ class Predictor:
             runtime=choose_runtime(device),
             test_views="none" if isinstance(recipe, FrozenRecipe) else recipe.test_views,
         )
+
+    @cached_property
+    def _forward(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The network as fast as it can be made; `model` must not change afterwards."""
+        return for_inference(self.model, self.runtime.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_forward"}
 
     def predict(self, inputs: Inputs, *, top_k: int = 5, progress: Progress | None = None) -> Predictions:
         """Answers for files, folders, zips, arrays or Pillow images, or a sequence of them, in their order.
@@ -190,7 +199,7 @@ class Predictor:
     def logits(self, images_u8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits (N, K) of stored pixels (N, S, S, C), with the recipe's test views."""
         return predict_logits(
-            self.model, images_u8, self.preprocess, runtime=self.runtime, test_views=self.test_views
+            self._forward, images_u8, self.preprocess, runtime=self.runtime, test_views=self.test_views
         )
 
     def _prediction(

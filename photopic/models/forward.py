@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import numpy as np
@@ -17,13 +17,13 @@ from photopic.errors import ConfigError, did_you_mean
 from photopic.runtime import Runtime
 
 TestViews = Literal["none", "flip", "shift", "flip+shift"]
-_CPU_BATCH_PIXELS = 2**20
-"""Pixels of one batch on a CPU: 256 images of 64 px, 20 of 224 px; more only costs memory."""
+_CPU_BATCH_PIXELS = 32 * 224 * 224
+"""Pixels of one batch on a CPU: 256 images of 79 px, 32 of 224 px; more only costs memory."""
 _GPU_BATCH_PIXELS = 2**24
 
 
 def predict_logits(
-    model: nn.Module,
+    model: nn.Module | Callable[[Tensor], Tensor],
     images_u8: npt.NDArray[np.uint8] | Tensor,
     preprocess: Preprocess,
     *,
@@ -33,7 +33,7 @@ def predict_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits (N, K) float32 of stored images (N, S, S, C) uint8, N ≥ 0, in their order.
 
-    model: on runtime.device; it is run in evaluation mode and given back in the mode it came in.
+    model: on runtime.device; a module is run in evaluation mode and given back in the mode it came in.
     test_views: whose logits are averaged, see `views`. batch_size: at most so many images at once; fewer
     when they are large. Raises ConfigError for unknown views.
     """
@@ -42,7 +42,8 @@ def predict_logits(
     step = max(1, min(batch_size, limit // pixels))
     make_views = views(test_views)
     parts = []
-    with torch.inference_mode(), evaluation_mode(model):
+    mode = evaluation_mode(model) if isinstance(model, nn.Module) else nullcontext()
+    with torch.inference_mode(), mode:
         # max: of no images one empty batch is run, which tells the number of classes
         for start in range(0, max(1, len(images_u8)), step):
             images = preprocess.to_float(runtime.to_device(_tensor(images_u8[start : start + step])))
