@@ -143,6 +143,7 @@ def test_labels_that_differ_only_in_case_are_an_error(tmp_path: Path) -> None:
         ("cut.jpg", encoded(1, "JPEG", (200, 200))[:9000], "cannot be decoded .*truncated"),
         ("cut.png", encoded(1, "PNG", (200, 200))[:9000], "cannot be decoded .*[Tt]runcated"),
         ("cut.bmp", encoded(1, "BMP", (200, 200))[:9000], "cannot be decoded .*truncated"),
+        ("phone.heic", b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "photopic reads .JPEG, PNG, GIF"),
         ("head.jpg", b"\xff\xd8\xff\xe0\x00", "damaged|decoded"),
     ],
 )

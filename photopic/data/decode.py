@@ -33,9 +33,10 @@ IMAGE_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib"),
         *(".tif", ".tiff", ".webp", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
+        *(".heic", ".heif", ".jxl", ".psd", ".tga", ".svg"),  # not read, so they are listed, not passed over
     )
 )
-"""File names that claim to be an image we read; any other file is asked by its first bytes."""
+"""Names of files that claim to be an image; any other file is asked by its first bytes."""
 
 # Pillow's plugins for these formats, and no others: some of the rest start programs or guess.
 _PLUGINS = {
@@ -190,7 +191,7 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
             raise ImageError(name, f"its header is damaged ({_reason(error)})") from None
         _refuse_size(image, name)
         return image
-    raise ImageError(name, "not an image in a format that photopic reads")
+    raise ImageError(name, f"not an image in a format that photopic reads ({', '.join(_openers())})")
 
 
 def _refuse_size(image: Image.Image, name: str) -> None:

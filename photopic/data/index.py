@@ -95,6 +95,15 @@ class Facts:
         if digest:
             self.sha256s[row] = np.frombuffer(digest, np.uint8)
 
+    def put_all(self, known: Sequence[tuple[int, Fact]]) -> list[int]:
+        """Fill many rows; returns their positions."""
+        rows, facts = [row for row, _ in known], [fact for _, fact in known]
+        digests, self.widths[rows], self.heights[rows], modes, states = zip(*facts, strict=True)
+        self.modes[rows], self.states[rows] = modes, states
+        joined = b"".join(digest or bytes(32) for digest in digests)
+        self.sha256s[rows] = np.frombuffer(joined, np.uint8).reshape(-1, 32)
+        return rows
+
 
 def scan(
     source: Source,
@@ -110,12 +119,11 @@ def scan(
     paths must be sorted. Never raises for a file: what is wrong with it is in its row's state.
     """
     facts = Facts.empty(len(paths))
-    fresh = list(range(len(paths)))
+    is_fresh = np.ones(len(paths), np.bool_)
     if cache is not None:
-        known = cache.load(paths, sizes, stamps)
-        fresh = [row for row, fact in enumerate(known) if fact is None]
-        _put_known(facts, known)
-        del known
+        for known in cache.load(paths, sizes, stamps):
+            is_fresh[facts.put_all(known)] = False
+    fresh = np.flatnonzero(is_fresh).tolist()
     total, done = len(paths), len(paths) - len(fresh)
     if progress is not None and total:
         progress(done, total, "indexing")
@@ -134,16 +142,6 @@ def scan(
     if cache is not None:
         cache.save(unsaved)
     return facts
-
-
-def _put_known(facts: Facts, known: list[Fact | None]) -> None:
-    rows = np.array([row for row, fact in enumerate(known) if fact is not None], np.int64)
-    if not len(rows):
-        return
-    digests, widths, heights, modes, states = zip(*(fact for fact in known if fact is not None), strict=True)
-    facts.sha256s[rows] = np.frombuffer(b"".join(d or bytes(32) for d in digests), np.uint8).reshape(-1, 32)
-    facts.widths[rows], facts.heights[rows] = widths, heights
-    facts.modes[rows], facts.states[rows] = modes, states
 
 
 Examined = tuple[int, Fact, bool]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from photopic.files import cache_dir
 
 _SCHEMA = 1  # raise it when the meaning of a column changes
 _LOCK_WAIT_S = 30.0
+_CHUNK_ROWS = 16384
 
 Fact = tuple[bytes, int, int, str, str]
 """SHA-256 (empty: not read), width, height, mode, state."""
@@ -75,15 +76,17 @@ class IndexCache:
             )
             connection.execute("COMMIT")
 
-    def load(self, paths: Sequence[str], sizes: Sequence[int], stamps: Sequence[int]) -> list[Fact | None]:
-        """What is known of each file; None: nothing, or it has changed. Forgets files that are gone.
+    def load(
+        self, paths: Sequence[str], sizes: Sequence[int], stamps: Sequence[int]
+    ) -> Iterator[list[tuple[int, Fact]]]:
+        """What is known of files that have not changed: lists of (position, fact). Forgets those gone.
 
         paths must be sorted: the table is read in the same order, beside them.
         """
-        known: list[Fact | None] = [None] * len(paths)
         if self._connection is None:
-            return known
+            return
         gone: list[tuple[str]] = []
+        known: list[tuple[int, Fact]] = []
         try:
             row, n = 0, len(paths)
             for path, size, stamp, *fact in self._connection.execute("SELECT * FROM files ORDER BY path"):
@@ -92,15 +95,18 @@ class IndexCache:
                 if row == n or paths[row] != path:
                     gone.append((path,))
                 elif sizes[row] == size and stamps[row] == stamp:
-                    known[row] = tuple(fact)
+                    known.append((row, tuple(fact)))
+                if len(known) == _CHUNK_ROWS:
+                    yield known
+                    known = []
             if gone:
                 self._write("DELETE FROM files WHERE path = ?", gone)
         except sqlite3.Error as error:
             self._give_up(error)
             with suppress(OSError):
                 self.file.unlink(missing_ok=True)
-            return [None] * len(paths)
-        return known
+        if known:
+            yield known
 
     def save(self, rows: Sequence[tuple[str, int, int, Fact]]) -> None:
         """Remember (path, size, stamp, fact) of each row."""
