@@ -8,5 +8,6 @@ from photopic import PhotopicClassifier
 digits = load_digits()
 images = (digits.images * 255 / 16).astype("uint8")  # (1797, 8, 8)
 
-accuracies = cross_val_score(PhotopicClassifier(random_state=0), images, digits.target, cv=3)
+classifier = PhotopicClassifier(recipe="digits", random_state=0)
+accuracies = cross_val_score(classifier, images, digits.target, cv=3)
 print(f"accuracy {accuracies.mean():.3f} over {len(accuracies)} folds")
