@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from photopic.config import AnyRecipe, parse_options
-from photopic.errors import ConfigError
+from photopic.errors import ConfigError, RunError
 from photopic.run import Run as _Run
 from photopic.run import list_runs as _list_runs
 
@@ -130,9 +131,15 @@ def open_run(run: _Run | str | Path) -> Run:
     return Run.open(run)
 
 
-def list_runs(folder: str | Path = "runs") -> list[Run]:
-    """The runs in a folder, oldest first."""
-    return [Run(run.path, run.manifest) for run in _list_runs(folder)]
+def list_runs(
+    folder: str | Path = "runs", *, on_error: Callable[[RunError], None] | None = None
+) -> list[Run]:
+    """The runs in a folder, oldest first.
+
+    on_error: takes the error of a run that is damaged; None: such a run is warned of and left out.
+    """
+    found = _list_runs(folder, on_error=on_error or (lambda error: warnings.warn(str(error), stacklevel=4)))
+    return [Run(run.path, run.manifest) for run in found]
 
 
 def list_models() -> list[ModelInfo]:

@@ -16,7 +16,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -289,18 +289,14 @@ class Run:
         self.update(test_looks=[*self.manifest.test_looks, look])
 
 
-def list_runs(folder: str | Path) -> list[Run]:
-    """All runs directly in `folder`, oldest first; folders that are no runs are left out."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        return []
+def list_runs(folder: str | Path, *, on_error: Callable[[RunError], None]) -> list[Run]:
+    """All runs directly in `folder`, oldest first; a damaged one is given to `on_error` instead."""
     found = []
-    for path in sorted(folder.iterdir()):
-        if (path / MANIFEST).is_file():
-            try:
-                found.append(Run.open(path))
-            except RunError:
-                continue  # `photopic runs` lists what can be opened; opening the other one says what is wrong
+    for path in sorted(Path(folder).glob(f"*/{MANIFEST}")):
+        try:
+            found.append(Run.open(path.parent))
+        except RunError as error:
+            on_error(error)
     return sorted(found, key=lambda run: run.manifest.created)
 
 

@@ -118,8 +118,13 @@ def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
     for name, created in (("b", "2026-02-01"), ("a", "2026-03-01"), ("c", "2026-01-01")):
         make_run(tmp_path / name).update(created=created)
     (tmp_path / "other").mkdir()
-    assert [run.path.name for run in list_runs(tmp_path)] == ["c", "b", "a"]
-    assert list_runs(tmp_path / "nowhere") == []
+    broken: list[RunError] = []
+    assert [run.path.name for run in list_runs(tmp_path, on_error=broken.append)] == ["c", "b", "a"]
+    assert list_runs(tmp_path / "nowhere", on_error=broken.append) == []
+    assert broken == []
+    (tmp_path / "b" / "run.json").write_text("{")
+    assert [run.path.name for run in list_runs(tmp_path, on_error=broken.append)] == ["c", "a"]
+    assert [str(tmp_path / "b") in str(error) for error in broken] == [True]
 
 
 def test_new_run_paths_are_free_and_clean(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from photopic.cli.output import number, print_json, print_table, say
+from photopic.errors import RunError
 
 
 def runs(folder: Path = Path("runs"), /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -22,7 +24,8 @@ def runs(folder: Path = Path("runs"), /, *, json: Annotated[bool, Parameter(nega
     """
     from photopic import api
 
-    found = api.list_runs(folder)
+    broken: list[RunError] = []
+    found = api.list_runs(folder, on_error=broken.append)
     if json:
         print_json([{"path": str(run.path)} | run.manifest.model_dump(mode="json") for run in found])
     elif not found:
@@ -42,6 +45,8 @@ def runs(folder: Path = Path("runs"), /, *, json: Annotated[bool, Parameter(nega
             for run in found
         ]
         print_table(columns, rows)
+    for error in broken:
+        print(f"photopic: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _accuracy(results: dict[str, Any], split: str) -> str:

@@ -83,8 +83,8 @@ def evaluate_on(
     rows = np.flatnonzero(usable & ~trained_on & (labels >= 0))
     if len(rows) == 0:
         raise DataError(
-            f"{dataset.name}: no image is left to score; {int(trained_on.sum())} were used in the training of "
-            "this run. Give images that it has not seen."
+            f"{dataset.name}: no image is left to score; {int(trained_on.sum())} were used in the training "
+            "of this run. Give images that it has not seen."
         )
     predictor = Predictor.load(run, device=device)
     store = open_pixel_store(dataset, rows, Preprocess(run.preprocess))

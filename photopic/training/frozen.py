@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from photopic.config import FineTuneRecipe, FrozenRecipe, PreprocessConfig
 from photopic.data.preprocess import Preprocess
+from photopic.errors import ConfigError
 from photopic.models.backbones import Backbone, BackboneClassifier
 from photopic.models.zoo import check_backbone_input
 from photopic.training.features import Extractor, Features, extract_features
@@ -50,15 +52,43 @@ def features_of(
 ) -> Features:
     """The features of a split; images that turn out unreadable are left out and noted."""
 
-    def progress(done: int, total: int, _: str) -> None:
-        job.report({"event": "features", "split": split, "done": done, "total": total})
-
+    progress = _Progress(job, split, views)
     augment = job.recipe.augment if views and isinstance(job.recipe, FrozenRecipe) else None
     features = extract_features(
         job.dataset, job.rows[split], preprocess, extractor, views=views, augment=augment, progress=progress
     )
     job.note_excluded(features.failed)
     return features
+
+
+class _Progress:
+    """Reports each batch, and after the second one of the training images how long all splits will take."""
+
+    def __init__(self, job: Job, split: str, views: int) -> None:
+        self._job, self._split, self._views = job, split, views
+        self._first: tuple[float, int] | None = None
+        self._estimated = split != "train"
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        self._job.report({"event": "features", "split": self._split, "done": done, "total": total})
+        if self._first is None:
+            self._first = (time.perf_counter(), done)
+        elif not self._estimated:
+            self._estimated = True
+            seconds = (time.perf_counter() - self._first[0]) / (done - self._first[1])
+            self._estimate(seconds * (total - done + self._later_images() / (1 + self._views)))
+
+    def _later_images(self) -> int:
+        return sum(len(rows) for split, rows in self._job.rows.items() if split != "train")
+
+    def _estimate(self, seconds: float) -> None:
+        limit = self._job.time_limit_s
+        if limit is not None and seconds > limit:
+            raise ConfigError(
+                f"the features of all images would take about {seconds:.0f} s, more than --time-limit allows "
+                f"({limit:.0f} s). Allow more, or set fewer views."
+            )
+        self._job.report({"event": "estimate", "seconds": seconds, "how": "the first features"})
 
 
 def fit_recipe_head(job: Job, recipe: FrozenRecipe, train: Features, val: Features) -> HeadFit:
