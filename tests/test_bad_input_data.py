@@ -450,3 +450,13 @@ def test_a_manifest_that_is_not_utf_8_is_an_error(pets: Path) -> None:
 def test_all_of_these_are_mistakes_of_the_user(pets: Path) -> None:
     assert issubclass(DataError, UserError)
     assert UserError.exit_code == 2
+
+
+def test_a_member_of_another_compression_is_left_out(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("cat/1.png", "dog/1.png"):
+            archive.writestr(name, encoded())
+        archive.writestr("dog/lzma.png", encoded(), compress_type=zipfile.ZIP_LZMA)
+    dataset = open_dataset(tmp_path / "a.zip")
+    assert [row.path for row in dataset.excluded] == ["dog/lzma.png"]
+    assert "neither stored nor deflate" in dataset.excluded[0].reason

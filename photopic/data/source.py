@@ -176,7 +176,7 @@ class ZipSource:
             raise ImageError(path, _too_large(member.file_size))
         try:
             data = self._inflate(self._raw(member), member)
-        except (OSError, ValueError, struct.error, zlib.error, NotImplementedError) as error:
+        except (OSError, ValueError, struct.error, zlib.error) as error:
             raise ImageError(path, f"cannot be read from {self.location.name} ({error})") from None
         if zlib.crc32(data) != member.CRC:
             raise ImageError(path, f"its checksum in {self.location.name} does not fit; the zip is damaged")
@@ -200,7 +200,7 @@ class ZipSource:
         if member.compress_type == zipfile.ZIP_DEFLATED:
             # One byte more than promised at most: a member that lies about its size fails its checksum.
             return zlib.decompressobj(-15).decompress(raw, member.file_size + 1)
-        raise NotImplementedError("its compression is neither stored nor deflate")
+        raise ValueError("its compression is neither stored nor deflate")
 
     def close(self) -> None:
         """Let go of the file, as happens too when nothing refers to this source; reading afterwards fails."""
