@@ -427,3 +427,35 @@ def test_predictions_are_a_sequence(predictor):
     assert len(predictions) == 3
     assert [item.path for item in predictions[1:]] == ["array[1]", "array[2]"]
     assert predictions[-1] in predictions
+
+
+# ---- after a real training --------------------------------------------------------------------------------
+
+
+def test_a_trained_run_answers_its_test_images_as_it_was_scored(tmp_path):
+    import photopic
+
+    rng = np.random.default_rng(0)
+    for number in range(120):
+        colour = ("red", "green", "blue")[number % 3]
+        pixels = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 60, (12, 10, 3)), 0, 255).astype(np.uint8)
+        path = tmp_path / "data" / colour / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    settings = {
+        "preprocess.size": 8,
+        "model.widths": (8, 16),
+        "model.depth": 1,
+        "batch_size": 20,
+        "total_epochs": 4,
+        "test_views": "flip+shift",
+    }
+    trained = photopic.train(
+        tmp_path / "data", recipe="small-images", settings=settings, out=tmp_path / "out"
+    )
+    stored, rows = trained.load_predictions("test"), trained.load_splits()
+    files = [tmp_path / "data" / rows[row].path for row in stored.index]
+    predictions = Predictor.load(tmp_path / "out").predict(files)
+    # the network is rewritten for inference, so sums come in another order
+    np.testing.assert_allclose(predictions.probs, softmax(stored.logits, axis=1), atol=1e-5)
+    assert predictions.labels == [trained.class_names[row] for row in stored.logits.argmax(axis=1)]
