@@ -127,9 +127,11 @@ def _create_exclusively(path: Path) -> bool:
     try:
         with path.open("x") as file:
             file.write(str(os.getpid()))
-    except (FileExistsError, PermissionError):  # Windows answers PermissionError while the holder deletes it
+    except FileExistsError:
         return False
     except OSError as error:
+        if os.name == "nt" and isinstance(error, PermissionError):  # Windows, while the holder deletes it
+            return False
         raise _write_error(path, error) from error
     return True
 

@@ -77,3 +77,14 @@ def test_the_lock_of_a_dead_process_is_broken(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text(dead.stdout.decode().strip())
     with files.lock(tmp_path / "lock", timeout_s=0.5):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_a_folder_that_cannot_be_written_is_no_held_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(UserError, match="cannot write"), files.lock(tmp_path / "lock", timeout_s=60):
+        pytest.fail("the lock was given")

@@ -50,8 +50,11 @@ class AugmentedImages:
         config = preprocess.config
         self._images = DeviceArray(images_u8, runtime)
         self._preprocess = preprocess
-        self._augment = None if augment.is_identity else Augment(augment, config.channels, config.size)
+        self._augment = (
+            None if augment.is_identity else Augment(augment, config.channels, config.size, mean=config.mean)
+        )
         self._seed = seed
+        self._device = runtime.device
         self._draw: Draw | None = None
 
     def __len__(self) -> int:
@@ -60,7 +63,7 @@ class AugmentedImages:
     def start_epoch(self, epoch: int) -> None:
         """Draw the augmentation of all images."""
         if self._augment is not None:
-            self._draw = self._augment.draw(len(self), self._seed, epoch)
+            self._draw = self._augment.draw(len(self), self._seed, epoch).to(self._device)
 
     def batch(self, rows: Tensor) -> Tensor:
         """(B, C, S, S) float32, normalised, on the device."""
@@ -68,8 +71,7 @@ class AugmentedImages:
         if self._augment is None:
             return self._preprocess.to_float(images_u8)
         assert self._draw is not None, "start_epoch comes first"
-        images_01 = self._augment.apply(self._preprocess.to_01(images_u8), self._draw, rows)
-        return self._preprocess.normalise(images_01)
+        return self._preprocess.normalise(self._augment.apply_u8(images_u8, self._draw, rows))
 
 
 class CachedInputs:
