@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,8 +39,6 @@ DEFAULT_INVERSE_L2 = 1.0
 MIN_VALIDATION = 10
 """Least samples to choose C by."""
 _CHUNK = 256
-_SMALL = 2**17
-"""Numbers in the feature matrix up to which the head is fitted on one thread."""
 
 
 class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -154,13 +151,12 @@ class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(candidates) > 1 and len(val) == 0:
             candidates = (DEFAULT_INVERSE_L2,)
         classes, nothing = len(self.classes_), np.zeros(0, dtype=np.int64)
-        with _few_threads(features.size):
-            if len(candidates) > 1:
-                chosen = fit_head(
-                    scaled[train], codes[train], scaled[val], codes[val], classes, inverse_l2=candidates
-                )
-                candidates = (chosen.inverse_l2,)
-            head = fit_head(scaled, codes, scaled[:0], nothing, classes, inverse_l2=candidates)
+        if len(candidates) > 1:
+            chosen = fit_head(
+                scaled[train], codes[train], scaled[val], codes[val], classes, inverse_l2=candidates
+            )
+            candidates = (chosen.inverse_l2,)
+        head = fit_head(scaled, codes, scaled[:0], nothing, classes, inverse_l2=candidates)
         self.inverse_l2_ = head.inverse_l2
         self.coef_ = head.linear.weight.numpy().astype(np.float64) / std
         self.intercept_ = head.linear.bias.numpy().astype(np.float64) - self.coef_ @ mean
@@ -228,19 +224,6 @@ class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features = validate_data(self, X, dtype=np.float64, reset=False)
         logits: npt.NDArray[np.float64] = features @ self.coef_.T + self.intercept_
         return logits
-
-
-@contextmanager
-def _few_threads(numbers: int) -> Iterator[None]:
-    """One thread for small problems: where others compute too, threads wait longer than they work."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads if numbers > _SMALL else 1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _kind_of(samples: Any) -> Kind:

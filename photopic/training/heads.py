@@ -34,8 +34,6 @@ _GRADIENT_TOLERANCE = 1e-6
 """Largest component of the gradient of the mean loss; scikit-learn stops at 1e-4."""
 _DOUBLE_LIMIT = 2**26
 """Numbers in the feature matrix up to which the fit runs in float64 (512 MB); above it in float32."""
-_SMALL = 2**17
-"""Numbers in the feature matrix up to which one thread computes; 100 images of 1280 features."""
 _RANK_TOLERANCE = 1e-12
 """Axes with less than this share of the largest variance are noise of rounding, and are left out."""
 _CONSTANT = 1e-6
