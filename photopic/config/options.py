@@ -1,0 +1,40 @@
+"""What a training is given beside data and recipe."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from photopic.config.base import Frozen, NonNegative, Positive
+
+
+class TrainOptions(Frozen):
+    """What a training is given beside data and recipe; stored in the run."""
+
+    seed: int = Field(default=0, ge=0)
+    """Of weights, order and augmentation."""
+    split_seed: int = Field(default=0, ge=0)
+    """Of the split; the same for all runs on a data set, so that they share one test set."""
+    val_fraction: float = Field(default=0.15, gt=0, lt=1)
+    """Share of images for validation, where the data set has no validation split of its own."""
+    test_fraction: float = Field(default=0.15, ge=0, lt=1)
+    """Share of images for the test, where the data set has no test split of its own."""
+    time_limit_s: Positive | None = None
+    """Time for the training itself, seconds; None: as long as the recipe takes."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    data_dir: str | None = None
+    """Folder with the data sets of the catalog."""
+    group_pattern: str | None = None
+    """Regular expression on the path whose first group names the image's group."""
+    strict: bool = False
+    """An image that cannot be used is an error instead of an exclusion."""
+    allow_download: bool = False
+    """Whether data and weights may be fetched."""
+    checkpoint_every_s: NonNegative = 10.0
+    """Least time between two checkpoints, seconds."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainOptions:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction + test_fraction must stay below 1, to leave images for training")
+        return self
