@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import pickle
@@ -80,10 +79,7 @@ def test_all_checks_of_scikit_learn_run_and_pass():
     results = json.loads(outcome.stdout)
     assert len(results) >= 50
     assert not any(expected_to_fail for _, _, expected_to_fail, _ in results)
-    # one check reads data frames, and needs pandas for it
-    can_skip = set() if importlib.util.find_spec("pandas") else {"check_classifier_data_not_an_array"}
-    wrong = [result for result in results if result[1] != "passed" and result[0] not in can_skip]
-    assert wrong == []
+    assert [result for result in results if result[1] != "passed"] == []
 
 
 # ---- features --------------------------------------------------------------------------------------------
