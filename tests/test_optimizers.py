@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import safetensors.torch
@@ -118,6 +120,23 @@ def test_state_survives_safetensors_and_json_bit_for_bit(config):
     resumed.load_state_dict({"state": read, "param_groups": groups})
     for a, b in zip(train(model, optimizer, seed=2), train(twin, resumed, seed=2), strict=True):
         assert torch.equal(a, b)
+
+
+def test_no_optimizer_imports_torchs_compiler():
+    code = """
+import sys, torch
+from photopic.config import SGD, Adam, AdamW, Muon
+from photopic.training.optimizers import build_optimizer
+for config in (SGD(), Adam(), AdamW(), Muon()):
+    model = torch.nn.Conv2d(3, 4, 3)
+    optimizer = build_optimizer(config, model)
+    model(torch.ones(1, 3, 4, 4)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("shape", [(8, 27), (27, 8), (16, 16)])

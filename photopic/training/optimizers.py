@@ -1,11 +1,13 @@
 """Update rules: torch's SGD, Adam and AdamW with sensible parameter groups, and Muon.
 
+The optimizers are torch's, less the import of torch's compiler on first use, which takes 1.6 s of one core.
 Every group carries `peak_lr`; the training loop sets `lr = peak_lr * learning_rate_factor(...)` each step.
 State consists of tensors and plain numbers only.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
@@ -32,7 +34,7 @@ def build_optimizer(config: Optimizer, model_or_groups: nn.Module | Sequence[Gro
             return MuonOptimizer(_split(groups, lambda p: _muon_options(config, p)))
         case SGD():
             options = _split(groups, lambda p: _options(config.learning_rate, config.weight_decay, p))
-            return torch.optim.SGD(
+            return LeanSGD(
                 options,
                 lr=config.learning_rate,
                 momentum=config.momentum,
@@ -40,10 +42,10 @@ def build_optimizer(config: Optimizer, model_or_groups: nn.Module | Sequence[Gro
             )
         case Adam():
             options = _split(groups, lambda p: _options(config.learning_rate, 0.0, p))
-            return torch.optim.Adam(options, lr=config.learning_rate, betas=(config.beta_1, config.beta_2))
+            return LeanAdam(options, lr=config.learning_rate, betas=(config.beta_1, config.beta_2))
         case AdamW():
             options = _split(groups, lambda p: _options(config.learning_rate, config.weight_decay, p))
-            return torch.optim.AdamW(options, lr=config.learning_rate, betas=(config.beta_1, config.beta_2))
+            return LeanAdamW(options, lr=config.learning_rate, betas=(config.beta_1, config.beta_2))
 
 
 def _groups(model_or_groups: nn.Module | Sequence[Group]) -> list[Group]:
@@ -84,7 +86,37 @@ def _muon_options(config: Muon, parameter: Tensor) -> Group:
     return {"lr": rate, "momentum": config.other_momentum, "orthogonal": False, "weight_decay": decay}
 
 
-class MuonOptimizer(torch.optim.Optimizer):
+class Lean(torch.optim.Optimizer):
+    """An optimizer whose methods are torch's without the wrappers that keep torch.compile away from them.
+
+    On their first call those wrappers import torch._dynamo and sympy, even where nothing is ever compiled.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class LeanSGD(Lean, torch.optim.SGD):
+    """torch.optim.SGD."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+class LeanAdam(Lean, torch.optim.Adam):
+    """torch.optim.Adam."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class LeanAdamW(Lean, torch.optim.AdamW):
+    """torch.optim.AdamW."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+class MuonOptimizer(Lean):
     """Momentum whose matrix is replaced by its nearest orthogonal one, for convolution filters.
 
     K. Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024), in the form of airbench94:
