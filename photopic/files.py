@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +16,7 @@ from typing import IO, Any
 from photopic.errors import UserError
 
 _LOCK_STALE_S = 24 * 3600.0
+_NEW_FILE_MODE = 0o666  # less the user's umask, as for any file that a program makes
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -42,7 +43,7 @@ def write_with(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+        handle, temporary = _new_file(path)
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
@@ -56,6 +57,22 @@ def write_with(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         if temporary is not None:
             with suppress(OSError):
                 Path(temporary).unlink()
+
+
+def _new_file(path: Path) -> tuple[int, str]:
+    """An open temporary file beside `path`, and its name; others may read it if the umask says so."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    name = str(path.parent / f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
+    return os.open(name, flags, _NEW_FILE_MODE), name
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line of UTF-8 text. A crash may leave a part of it; raises UserError as `write_bytes` does."""
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise _write_error(path, error) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -107,7 +124,10 @@ def lock(path: Path, *, timeout_s: float = 600.0) -> Iterator[None]:
     """
     path = Path(path)
     deadline = time.monotonic() + timeout_s
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _write_error(path, error) from error
     while not _create_exclusively(path):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _LOCK_STALE_S or _owner_is_gone(path):
@@ -124,14 +144,18 @@ def lock(path: Path, *, timeout_s: float = 600.0) -> Iterator[None]:
 
 
 def _create_exclusively(path: Path) -> bool:
+    created = False
     try:
         with path.open("x") as file:
+            created = True
             file.write(str(os.getpid()))
     except FileExistsError:
         return False
     except OSError as error:
         if os.name == "nt" and isinstance(error, PermissionError):  # Windows, while the holder deletes it
             return False
+        if created:  # a full disk: an empty lock would look held
+            path.unlink(missing_ok=True)
         raise _write_error(path, error) from error
     return True
 

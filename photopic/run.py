@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError
 
 from photopic.config import Frozen, PreprocessConfig, Recipe
 from photopic.errors import RunError
-from photopic.files import sha256_file, write_bytes, write_json, write_with
+from photopic.files import append_line, sha256_file, write_bytes, write_json, write_with
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -213,8 +213,7 @@ class Run:
 
     def append_record(self, record: Mapping[str, Any]) -> None:
         """Add one line to records.jsonl."""
-        with (self.path / RECORDS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        append_line(self.path / RECORDS, json.dumps(record))
 
     def records(self) -> list[dict[str, Any]]:
         """All records; a line that a crash cut short is left out."""
@@ -225,6 +224,8 @@ class Run:
 
     def rewind_records(self, epoch: int) -> None:
         """Drop the records of `epoch` and later, which a resumed training writes again."""
+        if not (self.path / RECORDS).exists():
+            return
         kept = [record for record in self.records() if record.get("epoch", 0) < epoch]
         write_bytes(self.path / RECORDS, "".join(json.dumps(record) + "\n" for record in kept).encode())
 

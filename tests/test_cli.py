@@ -190,7 +190,7 @@ def test_a_read_only_run_still_predicts_but_does_not_hide_a_look(
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("photopic.files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("photopic.files._new_file", refuse)
     assert run(["predict", str(trained), str(next(folder.rglob("*.png")))]) == 0
     assert run(["evaluate", str(trained)]) == 0
     capsys.readouterr()

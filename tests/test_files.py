@@ -88,3 +88,37 @@ def test_a_folder_that_cannot_be_written_is_no_held_lock(
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UserError, match="cannot write"), files.lock(tmp_path / "lock", timeout_s=60):
         pytest.fail("the lock was given")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_line_that_does_not_fit_names_the_file() -> None:
+    with pytest.raises(UserError, match="/dev/full: the disk is full"):
+        files.append_line(Path("/dev/full"), "a line")
+
+
+def test_a_lock_that_a_full_disk_cut_short_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "getpid", full)
+    with pytest.raises(UserError, match="disk is full"), files.lock(tmp_path / "lock"):
+        pytest.fail("the lock was given")
+    assert not (tmp_path / "lock").exists()
+
+
+def test_a_lock_below_a_file_is_no_held_lock(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"), files.lock(tmp_path / "file" / "lock", timeout_s=60):
+        pytest.fail("the lock was given")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
+def test_written_files_are_as_open_to_others_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        files.write_text(tmp_path / "file", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
