@@ -76,11 +76,14 @@ def test_features_are_those_of_the_plain_network(photos: Path) -> None:
     np.testing.assert_array_equal(found.rows, dataset.usable)
 
 
-def test_second_time_nothing_is_computed_in_any_order(photos: Path, forwards: list[int]) -> None:
+def test_second_time_nothing_is_decoded_or_computed_in_any_order(
+    photos: Path, forwards: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = open_dataset(photos)
     first = _extract(dataset)
     assert sum(forwards) == 6
     forwards.clear()
+    monkeypatch.delattr(DataSet, "image")
     order = dataset.usable[[4, 0, 5]]
     again = _extract(dataset, order)
     assert forwards == []
@@ -106,12 +109,13 @@ def test_other_preprocessing_or_backbone_is_another_space(photos: Path, tmp_path
         (_CONFIG, BackboneConfig()),
         (_CONFIG.model_copy(update={"size": 96}), BackboneConfig()),
         (_CONFIG.model_copy(update={"std": (0.4, 0.5, 0.5)}), BackboneConfig()),
+        (_CONFIG.model_copy(update={"mean": (0.4, 0.5, 0.5)}), BackboneConfig()),
         (_CONFIG, BackboneConfig(weights=str(weights))),
     ]:
         extractor = Extractor(backbone, choose_runtime("cpu"))
         extract_features(dataset, dataset.usable[:1], Preprocess(config), extractor)
         spaces = {path.parent for path in (cache_dir() / "features").glob("*/*.npy")}
-    assert len(spaces) == 4
+    assert len(spaces) == 5
 
 
 def test_cached_features_need_neither_timm_nor_the_backbone(photos: Path) -> None:

@@ -90,15 +90,25 @@ def test_parts_keep_their_order_and_sizes_are_even() -> None:
 
 
 def test_thread_settings_of_others_are_left_alone() -> None:
-    threads = torch.get_num_threads()
-    model = timm.create_model("resnet10t", num_classes=4).eval()
-    for_inference(model)(_images(64, 64, 64))
-    assert torch.get_num_threads() == threads
-    later: list[int] = []
-    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert later == [threads]
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)  # a number that no other test has made workers for
+    try:
+        seen: set[int] = set()
+
+        def forward(part: torch.Tensor) -> torch.Tensor:
+            seen.add(torch.get_num_threads())
+            return part
+
+        Spread(forward, threads=3)(torch.zeros(24, 1, 224, 224))
+        assert seen == {1}
+        assert torch.get_num_threads() == 3
+        later: list[int] = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [3]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_error_in_a_part_reaches_the_caller() -> None:

@@ -112,14 +112,15 @@ def _workers(threads: int, process_id: int) -> ThreadPoolExecutor:
     ready = Barrier(threads + 1)
 
     def start() -> None:
-        torch.set_num_threads(1)  # for this thread, and for all threads started from now on
+        torch.get_num_threads()  # a thread's first look takes over the common number; have it behind us
+        torch.set_num_threads(1)  # for this thread, and for all that take their first look from now on
         ready.wait()
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="photopic-forward", initializer=start)
     for _ in range(threads):
         pool.submit(int)
     ready.wait()
-    torch.set_num_threads(threads)  # threads started later shall have all cores again
+    torch.set_num_threads(threads)  # others shall have all cores again
     return pool
 
 
