@@ -29,8 +29,8 @@ def table(results: list[dict[str, Any]]) -> str:
 def machines(results: list[dict[str, Any]]) -> list[str]:
     """Where each result was measured, with the machine's limits during that run."""
     lines = [
-        "| result | machine | GEMM, GFLOP/s | copy, GB/s | JPEG/s per core | date |",
-        "|---|---|---|---|---|---|",
+        "| result | machine | load | GEMM, GFLOP/s | copy, GB/s | JPEG/s per core | date |",
+        "|---|---|---|---|---|---|---|",
     ]
     for result in results:
         machine, limits = result["machine"], result["limits"]
@@ -40,7 +40,9 @@ def machines(results: list[dict[str, Any]]) -> list[str]:
         versions = f"torch {machine['versions']['torch']}, Python {machine['python']}"
         where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, {versions}"
         numbers = f"{gemm / 1e9:.0f} | {copy / 1e9:.1f} | {jpegs:.0f}"
-        lines.append(f"| `{result['benchmark']}` | {where} | {numbers} | {result['date']} |")
+        lines.append(
+            f"| `{result['benchmark']}` | {where} | {machine['load']} | {numbers} | {result['date']} |"
+        )
     return lines
 
 
