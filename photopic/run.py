@@ -16,6 +16,9 @@ import csv
 import gzip
 import io
 import json
+import os
+import shlex
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -125,8 +128,7 @@ class Run:
     def create(cls, path: Path, manifest: Manifest) -> Self:
         """Start a run folder. Raises RunError when the folder holds anything already."""
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunError(f"{path}: is there already and not empty. Choose another --out, or remove it.")
+        require_free(path)
         run = cls(path, manifest)
         run._write_manifest()
         return run
@@ -159,6 +161,14 @@ class Run:
                 f"{file}: the field {field} is not as it should be. Restore it from a copy of the run."
             ) from None
 
+    def reload(self) -> None:
+        """Take over what another handle wrote into run.json."""
+        self.manifest = self.open(self.path).manifest
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def update(self, **changes: Any) -> None:
         """Change fields of run.json and write it."""
         self.manifest = Manifest.model_validate(self.manifest.model_dump() | changes)
@@ -179,7 +189,7 @@ class Run:
         expected = self.manifest.files.get(name)
         if expected is None:
             raise RunError(
-                f"{self.path}: has no {name} yet (status: {self.manifest.status}). {self._advice()}"
+                f"{self.path}: has no {name} yet (status: {self.manifest.status}). {self.advice()}"
             )
         if not path.is_file():
             raise RunError(f"{path}: is missing. Restore it from a copy of the run, or train again.")
@@ -187,9 +197,12 @@ class Run:
             raise RunError(f"{path}: was altered since the training wrote it. Restore it, or train again.")
         return path
 
-    def _advice(self) -> str:
-        if self.manifest.status in ("running", "interrupted"):
-            return f"`photopic resume {self.path}` goes on with it."
+    def advice(self) -> str:
+        """What to do when this run does not have yet what was asked for."""
+        if self.manifest.status == "failed" and self.manifest.error:
+            return f"It failed: {self.manifest.error}"
+        if self.manifest.status != "complete":
+            return f"`photopic resume {quoted(self.path)}` goes on with it."
         return "Train again."
 
     # ---- what a run is asked for ------------------------------------------------------------------------
@@ -301,6 +314,12 @@ def list_runs(folder: str | Path, *, on_error: Callable[[RunError], None]) -> li
     return sorted(found, key=lambda run: run.manifest.created)
 
 
+def require_free(path: Path) -> None:
+    """Raises RunError when there is anything at `path` but an empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path}: is there already and not empty. Choose another --out, or remove it.")
+
+
 def new_run_path(folder: Path, name: str) -> Path:
     """A folder name that is free: `name`, then `name-2`, `name-3` …"""
     clean = (
@@ -310,6 +329,14 @@ def new_run_path(folder: Path, name: str) -> Path:
     while path.exists():
         path, number = folder / f"{clean}-{number}", number + 1
     return path
+
+
+def quoted(path: Path) -> str:
+    """The path as it can be pasted into a command."""
+    text = str(path)
+    if os.name == "nt":
+        return f'"{text}"' if " " in text else text
+    return shlex.quote(text)
 
 
 def now() -> str:

@@ -414,7 +414,7 @@ def test_missing_files_and_repeated_rows_of_a_manifest_are_left_out(pets: Path) 
         ("path,label\ncat/0.png,Cat\ncat/1.png,cat\n", '"Cat" and "cat" differ only'),
         ("path,label\n", "no rows"),
         ("", 'the column "path" is missing; found: none'),
-        ("path,label\nmissing.png,a\n", "no image can be used. 1 file: the file is missing"),
+        ("path,label\nmissing.png,a\n", "all files are missing, such as missing.png. Paths are taken from"),
         ("path,label\nbad\0name.png,a\n", "no image can be used|not CSV"),
     ],
 )

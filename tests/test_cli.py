@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from photopic.cli import run
+from photopic.files import write_bytes
 
 SMALL = [
     "--recipe=small-images",
@@ -149,6 +151,8 @@ def test_data_split_is_a_manifest_that_train_takes(
         (["train", "{data}", "--val-fraction", "0.9"], "val_fraction"),
         (["train", "{data}", "--group-pattern", "("], "("),
         (["train", "{data}", "--out", "{data}"], "not empty"),
+        (["train", "{data}", "--weights", "x.pth", *SMALL], "trains from scratch"),
+        (["runs", "{tmp}/nowhere"], "no such folder"),
         (["train", "{data}", "--recip", "x"], "--recip"),
         (["trian", "{data}"], "trian"),
         (["resume", "{tmp}/nowhere"], "nowhere"),
@@ -175,6 +179,80 @@ def test_a_mistake_is_one_message_with_exit_code_2(
     printed = capsys.readouterr()
     assert words in printed.err
     assert "Traceback" not in printed.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [["--recipe", "no-such"], ["--recipe=small-images", "--set=total_epoch=3"], ["--out", "{data}"]]
+)
+def test_a_mistake_is_found_before_the_images_are_read(
+    option: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", str(folder), *[part.format(data=folder) for part in option]]) == 2
+    assert "images" not in capsys.readouterr().err.splitlines()[0].split("photopic:")[0]
+
+
+def test_a_mistake_found_before_the_first_step_leaves_no_run(folder: Path, tmp_path: Path) -> None:
+    options = ["--recipe", "photos-frozen", "--weights", "absent.pth", "--out", str(tmp_path / "run")]
+    assert run(["train", str(folder), *options]) == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_stops_with_a_message_and_the_way_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device", "weights.safetensors")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("photopic.run.Run.save_weights", full)
+        assert run(["train", str(folder), *SMALL, "--out", str(tmp_path / "a run")]) == 1
+    assert "weights.safetensors: No space left" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr("photopic.run.write_bytes", lambda path, data: write_bytes(Path("/dev/full/x"), data))
+        assert run(["resume", str(tmp_path / "a run")]) == 2
+    assert f"`photopic resume '{tmp_path / 'a run'}'` goes on" in capsys.readouterr().err
+    assert run(["resume", str(tmp_path / "a run")]) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes to head, and no device that is always full")
+@pytest.mark.parametrize(
+    ("end", "code", "words"), [("| head -n 1", 0, ""), ("> /dev/full", 1, "No space left on device")]
+)
+def test_output_that_nobody_takes_is_no_traceback(end: str, code: int, words: str) -> None:
+    program = "import sys; from photopic.cli import main; main(['recipes', '--json'])"
+    line = f'"{sys.executable}" -c "{program}" {end}; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_runs_fit_a_narrow_terminal(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["runs", str(trained.parent)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" run ")][1:]
+    assert line.split()[1:4] == ["data", "small-images", "complete"]
+
+
+def test_a_split_written_elsewhere_finds_its_images(folder: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "tables" / "split.csv"
+    assert run(["data", "split", str(folder), "--out", str(manifest)]) == 0
+    assert manifest.read_text().splitlines()[1].startswith("../data/")
+    assert run(["data", "show", str(manifest), "--strict"]) == 0
+
+
+def test_data_that_moved_is_said_with_the_option_that_helps(
+    folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads((trained / "run.json").read_text("utf-8"))
+    document["options"]["data"] = str(folder / "elsewhere")
+    (trained / "run.json").write_text(json.dumps(document | {"status": "interrupted"}), "utf-8")
+    assert run(["resume", str(trained)]) == 2
+    assert "--data PATH" in capsys.readouterr().err
 
 
 def test_an_altered_run_is_refused(trained: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import photopic
-from photopic.errors import ConfigError, DataError, RunError, TrainingError
+from photopic.errors import ConfigError, DataError, RunError, TrainingError, UserError
 
 TINY = {
     "preprocess.size": 16,
@@ -134,6 +134,42 @@ def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(folder: Path, tmp_path: 
     assert not (run.path / "resume").exists()
     with pytest.raises(RunError, match="nothing to resume"):
         resumed.resume()
+
+
+def test_records_are_not_doubled_when_a_training_begins_again(folder: Path, tmp_path: Path) -> None:
+    def stop_in_second_epoch(record: dict[str, Any]) -> None:
+        if record["event"] == "step" and record["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    run = train(folder, tmp_path / "run", report=stop_in_second_epoch, checkpoint_every_s=3600)
+    resumed = run.resume()
+    steps = [record["step"] for record in resumed.records() if record["event"] == "step"]
+    assert steps == sorted(set(steps))
+
+
+def test_a_checkpoint_that_does_not_fit_does_not_stop_the_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr("photopic.training.scratch.save_checkpoint", full)
+    told: list[dict[str, Any]] = []
+    run = train(folder, tmp_path / "run", report=told.append, checkpoint_every_s=0)
+    assert run.manifest.status == "complete"
+    assert [record["epoch"] for record in told if record["event"] == "unsaved"] == [1, 2, 3]
+
+
+def test_a_run_that_another_has_completed_is_not_trained_again(folder: Path, tmp_path: Path) -> None:
+    def stop(record: dict[str, Any]) -> None:
+        if record["event"] == "step":
+            raise KeyboardInterrupt
+
+    stale = train(folder, tmp_path / "run", report=stop)
+    before = photopic.open_run(stale.path).resume().manifest
+    with pytest.raises(RunError, match="completed"):
+        stale.resume()
+    assert photopic.open_run(stale.path).manifest == before
 
 
 def test_a_killed_training_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:

@@ -61,21 +61,35 @@ def run(arguments: Sequence[str]) -> int:
             result_action="return_value",
             verbose=False,
         )
+        sys.stdout.flush()  # a reader that is gone, or a full disk, is noticed here and not at exit
     except CycloptsError as error:
         return _complain(str(error).strip(), 2)
     except PhotopicError as error:
-        return _complain(str(error), error.exit_code)
+        return _complain(" ".join([str(error), *getattr(error, "__notes__", ())]), error.exit_code)
     except KeyboardInterrupt:
         return _complain("stopped.", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        _drop_output()
+        return _complain(f"{error.filename or 'output'}: {error.strerror or error}.", 1)
+    except MemoryError:
+        return _complain("there is not enough memory. Choose a smaller size or batch_size with --set.", 1)
     return result if isinstance(result, int) else 0
 
 
 def _complain(message: str, code: int) -> int:
     print(f"photopic: {message}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _drop_output() -> None:
+    """Send what cannot be written to nowhere, so that the end of the process does not fail on it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

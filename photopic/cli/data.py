@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,7 +116,8 @@ def split(
     test_fraction
         Share for the test, where the data set has no such split.
     out
-        Write the CSV here; paths in it are those within the data set. Left out: standard output.
+        Write the CSV here, with the paths of a folder's images as seen from there. Left out: standard output,
+        with the paths within the data set.
     data_dir
         Folder with catalog data sets; also PHOTOPIC_DATA.
     group_pattern
@@ -124,19 +126,33 @@ def split(
     import io
 
     from photopic import api
+    from photopic.data.source import FolderSource
     from photopic.data.split import split_dataset
     from photopic.training.sitting import split_rows
 
     dataset = api.open_dataset(data, data_dir=data_dir, group_pattern=group_pattern)
     splits = split_dataset(dataset, seed=split_seed, val_fraction=val_fraction, test_fraction=test_fraction)
+    source = dataset.source
+    prefix = _way(out.parent, source.location) if out and isinstance(source, FolderSource) else ""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "label", "split", "group"])
     writer.writerows(
-        (row.path, row.label, row.split, row.group) for row in split_rows(dataset, splits) if row.split
+        (prefix + row.path, row.label, row.split, row.group)
+        for row in split_rows(dataset, splits)
+        if row.split
     )
     if out is None:
         sys.stdout.write(text.getvalue())
     else:
         write_with(out, lambda file: file.write(text.getvalue().encode("utf-8")))
         say(f"split: {out}")
+
+
+def _way(start: Path, folder: Path) -> str:
+    """What leads from one folder to another, to be put before a path: "", "photos/", "../photos/"."""
+    try:
+        way = Path(os.path.relpath(folder.absolute(), start.absolute()))
+    except ValueError:  # another drive
+        way = folder.absolute()
+    return "" if way == Path() else f"{way.as_posix()}/"

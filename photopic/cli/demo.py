@@ -33,7 +33,7 @@ def demo(*, out: Path = Path("runs"), json: Annotated[bool, Parameter(negative="
     import time
 
     from photopic import api
-    from photopic.run import new_run_path
+    from photopic.run import new_run_path, quoted
 
     started = time.perf_counter()
     runs = []
@@ -53,7 +53,7 @@ def demo(*, out: Path = Path("runs"), json: Annotated[bool, Parameter(negative="
     say("try next:")
     say("  photopic data show FOLDER --sheet sheet.png     look at your own images, one folder per class")
     say("  photopic train FOLDER                           train on them")
-    say(f"  photopic evaluate {runs[0].path}")
+    say(f"  photopic evaluate {quoted(runs[0].path)}")
 
 
 def _show_predictions(run: Run, data: str) -> None:

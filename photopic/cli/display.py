@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from photopic.cli.output import plural
+
 Record = dict[str, Any]
 SHOWN_EXCLUSIONS = 5
 PLAIN_EVERY_S = 5.0
@@ -31,7 +33,7 @@ class TrainingDisplay:
             disable=not self._live,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._last_plain = 0.0
+        self._last_plain = time.monotonic()
         self._epochs = 0
         self._left = ""
         self._first: tuple[float, int] | None = None  # time and number of the first step seen
@@ -84,12 +86,14 @@ class TrainingDisplay:
         summary = record["summary"]
         counts = [sum(parts.values()) for parts in summary.classes.values()]
         per_class = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} … {max(counts):,}"
-        self._say(f"{summary.name}: {summary.images:,} images in {len(counts)} classes of {per_class}")
+        classes = plural(len(counts), "class", "classes")
+        self._say(f"{summary.name}: {plural(summary.images, 'image')} in {classes} of {per_class}")
         modes = ", ".join(f"{mode} {count:,}" for mode, count in summary.modes.items())
         (_, width, _), (_, height, _) = summary.sizes.width, summary.sizes.height
         self._say(f"  median size {width}×{height} px; colour modes: {modes}")
         if summary.excluded:
-            self._say(f"  {len(summary.excluded)} files are left out:")
+            files = plural(len(summary.excluded), "file is", "files are")
+            self._say(f"  {files} left out:")
             for item in summary.excluded[:SHOWN_EXCLUSIONS]:
                 self._say(f"    {item.path}: {item.reason}")
             if len(summary.excluded) > SHOWN_EXCLUSIONS:
@@ -104,13 +108,13 @@ class TrainingDisplay:
 
     def _on_recipe(self, record: Record) -> None:
         recipe, runtime = record["recipe"], record["runtime"]
-        self._say(f"recipe: {recipe.name} ({recipe.way}), because {record['reason']}")
-        self._say(f"device: {runtime.device} ({runtime.reason}, {runtime.threads} threads)")
+        self._say(f"recipe: {recipe.name} ({recipe.way}); {record['reason']}")
+        self._say(f"device: {runtime.device} ({runtime.reason}, {plural(runtime.threads, 'thread')})")
         self._say(f"run: {record['path']}")
 
     def _on_estimate(self, record: Record) -> None:
         self._epochs = record.get("epochs", 0)
-        epochs = f" for {self._epochs} epochs" if self._epochs else ""
+        epochs = f" for {plural(self._epochs, 'epoch')}" if self._epochs else ""
         limited = ""
         if record.get("recipe_epochs", 0) > self._epochs:
             limited = f"; the recipe's {record['recipe_epochs']} epochs do not fit the time limit"
@@ -118,6 +122,9 @@ class TrainingDisplay:
 
     def _on_resumed(self, record: Record) -> None:
         self._say(f"going on after epoch {record['epoch']}")
+
+    def _on_unsaved(self, record: Record) -> None:
+        self._say(f"no checkpoint was written ({record['reason']}); the training goes on")
 
     def _on_step(self, record: Record) -> None:
         self._left = self._time_left(record["step"], record["total_steps"])

@@ -11,8 +11,10 @@ from cyclopts import Parameter
 from photopic.cli.output import number, print_json, print_table, say
 from photopic.errors import RunError
 
+DEFAULT_FOLDER = Path("runs")
 
-def runs(folder: Path = Path("runs"), /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+
+def runs(folder: Path = DEFAULT_FOLDER, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """List the runs in a folder, oldest first.
 
     Parameters
@@ -24,6 +26,8 @@ def runs(folder: Path = Path("runs"), /, *, json: Annotated[bool, Parameter(nega
     """
     from photopic import api
 
+    if not folder.is_dir() and folder != DEFAULT_FOLDER:
+        raise RunError(f"{folder}: there is no such folder.")
     broken: list[RunError] = []
     found = api.list_runs(folder, on_error=broken.append)
     if json:
@@ -31,20 +35,20 @@ def runs(folder: Path = Path("runs"), /, *, json: Annotated[bool, Parameter(nega
     elif not found:
         say(f"{folder}: no runs here yet. `photopic train DATA` makes one.")
     else:
-        columns = ["run", "data", "recipe", "status", "created", ">test accuracy", ">validation"]
+        columns = ["run", "data", "recipe", "status", "created (UTC)", ">test", ">val"]
         rows = [
             (
-                run.path,
+                run.path.name,
                 run.manifest.data["name"],
                 run.recipe.name,
                 run.manifest.status,
-                run.manifest.created,
+                run.manifest.created[:16].replace("T", " "),
                 _accuracy(run.manifest.results, "test"),
                 _accuracy(run.manifest.results, "val"),
             )
             for run in found
         ]
-        print_table(columns, rows)
+        print_table(columns, rows, title=f"runs in {folder}, with their accuracy")
     for error in broken:
         print(f"photopic: {error}", file=sys.stderr)  # noqa: T201
 

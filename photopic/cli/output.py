@@ -44,7 +44,11 @@ def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
         (row["name"].replace("_", " "), number(row["value"]), _interval(row["low"], row["high"]))
         for row in scores.rows()
     ]
-    print_table(["", ">value", "95 % interval"], rows, title=f"{title}: {scores.n:,} images")
+    print_table(
+        ["", ">value", "95 % interval"],
+        rows,
+        title=f"{title}: {plural(scores.n, 'image')}",
+    )
     if not classes:
         return
     by_recall = sorted(scores.class_rows(), key=lambda row: (row["recall"] is None, row["recall"]))
@@ -72,6 +76,11 @@ def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
             [(pair.truth, pair.predicted, pair.count) for pair in pairs],
             title="most frequent mistakes",
         )
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: 1 image, 2,000 images."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def number(value: float | None) -> str:

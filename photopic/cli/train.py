@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from photopic.cli.display import TrainingDisplay, duration
 from photopic.cli.output import print_json, print_scores, say
+from photopic.run import quoted
 
 if TYPE_CHECKING:
     from photopic.api import Run
@@ -19,7 +20,7 @@ def train(
     /,
     *,
     recipe: str | None = None,
-    set_: Annotated[list[str] | None, Parameter(name=["--set", "-s"])] = None,
+    set_: Annotated[list[str] | None, Parameter(name=["--set", "-s"], negative="")] = None,
     time_limit: str | None = None,
     seed: int = 0,
     split_seed: int = 0,
@@ -148,7 +149,9 @@ def show_result(run: Run, *, json: bool) -> int:
 
 
 def _say_next(run: Run) -> None:
+    path = quoted(run.path)
     if run.manifest.status == "interrupted":
-        say(f"go on with:    photopic resume {run.path}")
+        say(f"go on with:  photopic resume {path}")
     else:
-        say(f"try next:      photopic predict {run.path} IMAGE…   ·   photopic evaluate {run.path}")
+        say(f"try next:    photopic predict {path} IMAGE…")
+        say(f"             photopic evaluate {path}")

@@ -15,6 +15,7 @@ from photopic.data.source import Excluded, FolderSource, Listing, add_regular
 from photopic.errors import DataError, did_you_mean
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_MISSING = "the file is missing"
 _COLUMNS = ("path", "label", "split", "group")
 
 
@@ -31,6 +32,11 @@ def from_manifest(manifest: Path) -> FileData:
         _read_row(manifest, line, row, source, entries, seen)
     if not seen and not entries.problems:
         raise DataError(f"{manifest}: no rows. Expected the columns path,label[,split][,group].")
+    if not entries.paths and all(item.reason == _MISSING for item in entries.problems):
+        raise DataError(
+            f"{manifest}: no image can be used, all files are missing, such as {entries.problems[0].path}. "
+            f"Paths are taken from the manifest's folder, {source.location.absolute()}."
+        )
     return FileData(source, entries, manifest)
 
 
@@ -66,9 +72,7 @@ def _read_row(
     try:
         add_regular(listing, path, (source.location / path).stat())
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        reason = (
-            "the file is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        )
+        reason = _MISSING if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         entries.problems.append(Excluded(path, reason))
         return
     entries.problems.extend(listing.problems)

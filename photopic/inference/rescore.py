@@ -45,7 +45,7 @@ def evaluate_stored(run: Run) -> Evaluation:
         title: split for title, split in names.items() if f"predictions/{split}.npz" in run.manifest.files
     }
     if not stored:
-        raise RunError(f"{run.path}: has no predictions yet (status: {run.manifest.status}).")
+        raise RunError(f"{run.path}: has no predictions yet (status: {run.manifest.status}). {run.advice()}")
     groups = np.array([row.group for row in run.load_splits()], dtype=object)
     scores = {}
     for title, split in stored.items():

@@ -13,7 +13,7 @@ from torch import nn
 from photopic.config import FineTuneRecipe, ScratchRecipe
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore
-from photopic.errors import TrainingError
+from photopic.errors import TrainingError, UserError
 from photopic.models.fast import initialise
 from photopic.models.forward import predict_logits
 from photopic.models.zoo import build_model
@@ -112,7 +112,13 @@ class _Saver:
         folder = self._job.checkpoints
         if folder is None or time.monotonic() - self._last < self._job.checkpoint_every_s:
             return
-        save_checkpoint(folder, state)
+        try:
+            save_checkpoint(folder, state)
+        except (
+            UserError,
+            OSError,
+        ) as error:  # a full disk may be cleared before the end; hours of work are worth it
+            self._job.report({"event": "unsaved", "epoch": state.epoch, "reason": str(error)})
         self._last = time.monotonic()
 
 

@@ -1,9 +1,9 @@
 """One stretch of work on a run: train, store what came out, score the test split once, close.
 
 Everything that happens is reported as records, plain dictionaries with an "event": `index`, `data`, `split`,
-`recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `excluded`, `resumed`, `interrupted`, `scored`,
-`done`. Progress displays, log files and pages read them; nothing else tells them anything. The records `step`
-and `epoch` are also kept in records.jsonl.
+`recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `excluded`, `resumed`, `unsaved`, `interrupted`,
+`scored`, `done`. Progress displays, log files and pages read them; nothing else tells them anything. The
+records `step` and `epoch` are also kept in records.jsonl.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -20,10 +21,10 @@ import numpy as np
 import photopic
 from photopic.config import AnyRecipe, FineTuneRecipe, FrozenRecipe, ScratchRecipe, TrainOptions
 from photopic.data.dataset import DataSet
-from photopic.errors import TrainingError
+from photopic.errors import RunError, TrainingError, UserError
 from photopic.evaluation.evaluate import group_codes, score
 from photopic.files import lock
-from photopic.run import Manifest, Run, SplitRow, now
+from photopic.run import Manifest, Run, SplitRow, now, quoted
 from photopic.runtime import Runtime
 from photopic.training.checkpoint import remove_checkpoints
 from photopic.training.choose import Choice
@@ -56,10 +57,13 @@ class Sitting:
     report: Report
     started: float
     """time.perf_counter() when the user asked."""
+    _recorded: bool = field(default=False, init=False)
+    """Whether this sitting has written a record yet."""
 
     def work(self) -> Run:
         """Train, store, score; whatever happens, leave a run that says what happened."""
         with lock(self.run.path / ".lock", timeout_s=1.0):
+            self._begin()
             try:
                 job = self._job()
                 fitted = WAYS[type(self.run.recipe)](job)
@@ -70,12 +74,22 @@ class Sitting:
             except KeyboardInterrupt:
                 self._close("interrupted")
             except BaseException as error:
-                self._close("failed", error=str(error) or type(error).__name__)
+                with suppress(UserError):  # what went wrong first is what the user must read
+                    self._close("failed", error=str(error) or type(error).__name__)
+                if isinstance(error, UserError) and self.run.manifest.planned:
+                    error.add_note(f"Afterwards, `photopic resume {quoted(self.run.path)}` goes on.")
                 raise
             else:
                 self._close("complete")
                 remove_checkpoints(self.run.path / "resume")
         return self.run
+
+    def _begin(self) -> None:
+        """Take over the run, now that nobody else can write to it."""
+        self.run.reload()
+        if self.run.manifest.status == "complete":
+            raise RunError(f"{self.run.path}: another photopic has completed it in the meantime.")
+        self.run.update(status="running", error=None)
 
     def _job(self) -> Job:
         return Job(
@@ -98,9 +112,10 @@ class Sitting:
         self.run.update(recipe=recipe, weights_source=weights_source, planned=True)
 
     def _record(self, record: Record) -> None:
-        if record["event"] == "resumed":
-            self.run.rewind_records(record["epoch"])
         if record["event"] in KEPT_EVENTS:
+            if not self._recorded:  # an earlier sitting may have come further than its last checkpoint
+                self.run.rewind_records(record["epoch"])
+                self._recorded = True
             self.run.append_record(record)
         self.report(record)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from photopic.config import AnyRecipe, TrainOptions, override, parse_options
+from photopic.config import AnyRecipe, ScratchRecipe, TrainOptions, override, parse_options
 from photopic.data.dataset import DataSet, open_dataset
 from photopic.data.show import summarise
 from photopic.data.split import split_dataset
-from photopic.errors import DataError, RunError
-from photopic.run import Run, new_run_path
+from photopic.errors import ConfigError, DataError, RunError, UserError
+from photopic.run import Run, new_run_path, require_free
 from photopic.runtime import choose_runtime
 from photopic.training.choose import Choice, choose_recipe
 from photopic.training.job import Fitted, Job, Report, ignore
@@ -44,7 +44,11 @@ def train(
     """
     options = options or TrainOptions()
     started = time.perf_counter()
+    # mistakes that need no look at the data are found before minutes of indexing, not after
     runtime = choose_runtime(options.device)
+    asked = None if recipe is None else _resolve(recipe, settings or {})
+    if out is not None:
+        require_free(Path(out))
     dataset = _open(data, options, report)
     splits = split_dataset(
         dataset,
@@ -54,7 +58,7 @@ def train(
     )
     rows = _rows(splits)
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
-    choice = _choose(recipe, settings or {}, dataset, rows["train"])
+    choice = asked or _choose(settings or {}, dataset, rows["train"])
     path = new_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
     report(
         {
@@ -68,7 +72,12 @@ def train(
     stored = options.model_dump() | {"data": _reference(data)}
     run = Run.create(path, new_manifest(dataset, rows, choice, stored, runtime))
     run.save_splits(split_rows(dataset, splits))
-    return Sitting(run, dataset, rows, options, runtime, report, started).work()
+    try:
+        return Sitting(run, dataset, rows, options, runtime, report, started).work()
+    except UserError:
+        if not run.manifest.planned:  # a wrong file or value, found before the first step: nothing to keep
+            run.remove()
+        raise
 
 
 def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Run:
@@ -87,6 +96,11 @@ def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Ru
     if given is None:
         raise RunError(
             f"{run.path}: was trained on arrays. Pass them again: photopic.resume(run, data=(x, y))."
+        )
+    if data is None and Path(str(given)).is_absolute() and not Path(str(given)).exists():
+        raise RunError(
+            f"{run.path}: its data set is no longer at {given}. Name its place: --data PATH on the command "
+            "line, data=… in Python."
         )
     options = parse_options({key: value for key, value in manifest.options.items() if key != "data"})
     runtime = choose_runtime(options.device)
@@ -107,7 +121,6 @@ def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Ru
             "path": str(run.path),
         }
     )
-    run.update(status="running", error=None)
     return Sitting(run, dataset, rows, options, runtime, report, started).work()
 
 
@@ -150,7 +163,8 @@ def train_dataset(
 ) -> Fitted:
     """Train on an opened data set, without a run folder and without a test split."""
     rows = _rows(split_dataset(dataset, seed=seed, val_fraction=val_fraction, test_fraction=0.0))
-    choice = _choose(recipe, settings or {}, dataset, rows["train"])
+    changes = settings or {}
+    choice = _choose(changes, dataset, rows["train"]) if recipe is None else _resolve(recipe, changes)
     job = Job(choice.recipe, dataset, rows, seed, choose_runtime(device), report)
     return WAYS[type(choice.recipe)](job)
 
@@ -179,14 +193,25 @@ def _rows(splits: np.ndarray) -> dict[str, np.ndarray]:
     return rows
 
 
-def _choose(
-    recipe: str | AnyRecipe | None, settings: Mapping[str, Any], dataset: DataSet, train_rows: np.ndarray
-) -> Choice:
-    if recipe is None:
-        choice = choose_recipe(dataset, train_rows)
-        return Choice(override(choice.recipe, settings), choice.reason)
-    chosen = load_recipe(recipe, settings) if isinstance(recipe, str) else override(recipe, settings)
-    return Choice(chosen, "asked for")
+def _resolve(recipe: str | AnyRecipe, settings: Mapping[str, Any]) -> Choice:
+    """The recipe that was asked for, with its options changed."""
+    named = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    return Choice(_changed(named, settings), "you asked for it")
+
+
+def _choose(settings: Mapping[str, Any], dataset: DataSet, train_rows: np.ndarray) -> Choice:
+    choice = choose_recipe(dataset, train_rows)
+    return Choice(_changed(choice.recipe, settings), choice.reason)
+
+
+def _changed(recipe: AnyRecipe, settings: Mapping[str, Any]) -> AnyRecipe:
+    """The recipe with dotted options changed. Raises ConfigError, also for weights that it has no use for."""
+    if isinstance(recipe, ScratchRecipe) and any(key.startswith("backbone.") for key in settings):
+        raise ConfigError(
+            f"the recipe {recipe.name} trains from scratch and takes no pretrained backbone or weights. "
+            "Add --recipe photos-frozen or --recipe photos-finetune, or leave them out."
+        )
+    return override(recipe, settings)
 
 
 def _reference(data: Data) -> str | None:
