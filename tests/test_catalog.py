@@ -6,7 +6,6 @@ import gzip
 import io
 import struct
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
@@ -345,10 +344,7 @@ def test_the_real_sets_have_their_published_counts(data_dir: Path, name: str) ->
 def test_mnist_begins_with_a_five(data_dir: Path) -> None:
     if not (data_dir / "mnist").exists():
         pytest.skip("mnist is not there")
-    start = time.perf_counter()
     dataset = open_dataset("mnist")
-    seconds = time.perf_counter() - start
     assert dataset.array is not None
     assert dataset.class_names[dataset.index.labels[0]] == "5"
     assert (dataset.array[0, 6, 7, 0], dataset.array[0, 6, 8, 0]) == (0, 30)
-    assert seconds < 5  # about 0.5 s on a quiet machine

@@ -9,7 +9,6 @@ import sqlite3
 import struct
 import sys
 import threading
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -219,7 +218,7 @@ def test_array_rows_have_the_digest_of_their_pixels() -> None:
     assert facts.modes.tolist() == ["RGB"] * 5
 
 
-def test_a_hundred_thousand_known_rows_load_quickly(tmp_path: Path) -> None:
+def test_a_hundred_thousand_known_rows_need_no_look_into_files(tmp_path: Path) -> None:
     n = 100_000
     paths = [f"class{row % 100:03}/{row:07}.jpg" for row in range(n)]
     paths.sort()
@@ -227,12 +226,9 @@ def test_a_hundred_thousand_known_rows_load_quickly(tmp_path: Path) -> None:
     cache = IndexCache(tmp_path / "a.sqlite")
     fact = (bytes(32), 640, 480, "RGB", OK)
     rows = [(path, 1000, stamp, fact) for path, stamp in zip(paths, stamps, strict=True)]
-    start = time.perf_counter()
     cache.save(rows)
     facts = scan(Counting({}), paths, sizes, stamps, cache=cache)
-    seconds = time.perf_counter() - start
     assert facts.states.tolist() == [OK] * n
-    assert seconds < 6  # about 0.8 s on a quiet machine
     assert cache.file.stat().st_size < 150 * n
 
 

