@@ -163,6 +163,7 @@ def test_data_split_is_a_manifest_that_train_takes(
         (["predict", "{run}", "{data}", "--top-k", "0"], "top_k"),
         (["resume", "{run}"], "nothing to resume"),
         (["recipes", "unknown"], "unknown"),
+        (["models", "resnett18"], 'Did you mean "resnet18"'),
     ],
 )
 def test_a_mistake_is_one_message_with_exit_code_2(

@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -313,3 +314,31 @@ def test_npz_files_that_hold_objects_or_other_arrays_are_refused(tmp_path: Path)
     for name in ("c.npz", "missing.npz"):
         with pytest.raises(DataError, match=name):
             open_dataset(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"x_test": np.zeros((2, 9, 9), np.uint8)}, "x_test of shape (2, 9, 9)"),
+        ({"y_train": np.arange(2), "y_test": np.arange(4)}, "x_train of shape (4, 8, 8)"),
+        ({"x_train": np.uint8(3)}, "x_train of shape ()"),
+        (
+            {"images": np.zeros((3, 8, 8), np.uint8), "labels": np.arange(2), "y_test": None},
+            "labels: shape (2,)",
+        ),
+    ],
+)
+def test_npz_arrays_that_do_not_fit_each_other_name_the_file(
+    tmp_path: Path, changed: dict[str, Any], words: str
+) -> None:
+    arrays: dict[str, Any] = {
+        "x_train": np.zeros((4, 8, 8), np.uint8),
+        "y_train": np.array([0, 1, 0, 1]),
+        "x_test": np.zeros((2, 8, 8), np.uint8),
+        "y_test": np.array([0, 1]),
+    } | changed
+    np.savez(tmp_path / "a.npz", **{key: value for key, value in arrays.items() if value is not None})
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path / "a.npz")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.npz'}: ")
+    assert words in str(caught.value)

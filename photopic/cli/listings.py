@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from photopic.cli.output import number, print_json, print_table, say
-from photopic.errors import RunError
+from photopic.errors import ConfigError, RunError, did_you_mean
 
 DEFAULT_FOLDER = Path("runs")
 
@@ -35,28 +35,31 @@ def runs(folder: Path = DEFAULT_FOLDER, /, *, json: Annotated[bool, Parameter(ne
     elif not found:
         say(f"{folder}: no runs here yet. `photopic train DATA` makes one.")
     else:
-        columns = ["run", "data", "recipe", "status", "created (UTC)", ">test", ">val"]
+        columns = ["run", "data", "recipe", "status", "created", ">accuracy"]
         rows = [
             (
                 run.path.name,
                 run.manifest.data["name"],
                 run.recipe.name,
                 run.manifest.status,
-                run.manifest.created[:16].replace("T", " "),
-                _accuracy(run.manifest.results, "test"),
-                _accuracy(run.manifest.results, "val"),
+                run.manifest.created[:10],
+                _accuracy(run.manifest.results),
             )
             for run in found
         ]
-        print_table(columns, rows, title=f"runs in {folder}, with their accuracy")
+        print_table(columns, rows, title=f"runs in {folder}, oldest first, with test accuracy")
     for error in broken:
         print(f"photopic: {error}", file=sys.stderr)  # noqa: T201
 
 
-def _accuracy(results: dict[str, Any], split: str) -> str:
-    measured = results.get(split, {}).get("measured", [])
-    values = [row["value"] for row in measured if row["name"] == "accuracy"]
-    return number(values[0]) if values else "–"
+def _accuracy(results: dict[str, Any]) -> str:
+    """Of the test, or else of the validation, which is said; a dash where there is neither."""
+    for split, mark in (("test", ""), ("val", "val ")):
+        measured = results.get(split, {}).get("measured", [])
+        values = [row["value"] for row in measured if row["name"] == "accuracy"]
+        if values:
+            return mark + number(values[0])
+    return "–"
 
 
 def models(filter: str = "", /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:  # noqa: A002
@@ -73,7 +76,11 @@ def models(filter: str = "", /, *, json: Annotated[bool, Parameter(negative="")]
 
     from photopic import api
 
-    found = [model for model in api.list_models() if filter in model.name]
+    listed = api.list_models()
+    found = [model for model in listed if filter.lower() in model.name]
+    if not found:
+        hint = did_you_mean(filter, (model.name for model in listed))
+        raise ConfigError(f'no network has "{filter}" in its name.{hint}')
     if json:
         print_json([asdict(model) for model in found])
         return

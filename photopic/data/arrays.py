@@ -116,9 +116,24 @@ def from_npz(file: Path) -> ArrayData:
         raise DataError(f"{file}: there is no such file.") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{file}: cannot be read as arrays ({error}).") from None
+    try:
+        return _from_named(arrays)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
+
+
+def _from_named(arrays: dict[str, NDArray[Any]]) -> ArrayData:
+    """The data set in arrays whose names tell what they are. Raises DataError, without the file's name."""
     if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
         sets = {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
         present = {split: keys for split, keys in sets.items() if arrays.keys() >= set(keys)}
+        for x, y in present.values():
+            same = arrays[x].ndim > 0 and arrays[x].shape[1:] == arrays["x_train"].shape[1:]
+            if not same or len(arrays[x]) != arrays[y].size:
+                raise DataError(
+                    f"{x} of shape {arrays[x].shape} does not fit {y} of shape {arrays[y].shape}, or not"
+                    f" x_train of shape {arrays['x_train'].shape}. Expected one label per image, images of one size."
+                )
         splits = np.concatenate([np.full(len(arrays[y]), split) for split, (_, y) in present.items()])
         images = np.concatenate([arrays[x] for x, _ in present.values()])
         labels = np.concatenate([arrays[y].reshape(-1) for _, y in present.values()])
@@ -126,7 +141,5 @@ def from_npz(file: Path) -> ArrayData:
         return ArrayData(data.images, data.labels, data.class_names, splits)
     if not {"images", "labels"} <= arrays.keys():
         found = ", ".join(sorted(arrays)) or "nothing"
-        raise DataError(
-            f"{file}: expected the arrays images and labels (or x_train, y_train, …); found {found}."
-        )
+        raise DataError(f"expected the arrays images and labels (or x_train, y_train, …); found {found}.")
     return from_arrays(arrays["images"], arrays["labels"])
