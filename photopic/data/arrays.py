@@ -132,7 +132,7 @@ def _from_named(arrays: dict[str, NDArray[Any]]) -> ArrayData:
             if not same or len(arrays[x]) != arrays[y].size:
                 raise DataError(
                     f"{x} of shape {arrays[x].shape} does not fit {y} of shape {arrays[y].shape}, or not"
-                    f" x_train of shape {arrays['x_train'].shape}. Expected one label per image, images of one size."
+                    f" x_train of shape {arrays['x_train'].shape}. Give one label per image, all of one size."
                 )
         splits = np.concatenate([np.full(len(arrays[y]), split) for split, (_, y) in present.items()])
         images = np.concatenate([arrays[x] for x, _ in present.values()])
