@@ -148,10 +148,15 @@ class Run:
             version = values["schema_version"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{file}: cannot be read ({error}). Restore it from a copy of the run.") from None
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
+        if type(version) is int and version > SCHEMA_VERSION:
             raise RunError(
                 f"{file}: has schema version {version}, but this photopic reads up to {SCHEMA_VERSION}. "
                 "Update photopic."
+            )
+        if type(version) is not int or version < 1:
+            raise RunError(
+                f"{file}: has schema version {version!r}, which no photopic has written. "
+                "Restore it from a copy of the run."
             )
         try:
             return cls(path, Manifest.model_validate(values))

@@ -218,16 +218,33 @@ def test_a_full_disk_stops_with_a_message_and_the_way_on(
 
 @pytest.mark.skipif(os.name == "nt", reason="no pipes to head, and no device that is always full")
 @pytest.mark.parametrize(
-    ("end", "code", "words"), [("| head -n 1", 0, ""), ("> /dev/full", 1, "No space left on device")]
+    ("command", "end", "code", "words"),
+    [
+        ("['recipes', '--json']", "| head -n 1", 0, ""),
+        ("['models']", "| head -n 1", 0, ""),
+        ("['recipes', '--json']", "> /dev/full", 1, "No space left on device"),
+        ("['recipes']", "> /dev/full", 1, "No space left on device"),
+    ],
 )
-def test_output_that_nobody_takes_is_no_traceback(end: str, code: int, words: str) -> None:
-    program = "import sys; from photopic.cli import main; main(['recipes', '--json'])"
+def test_output_that_nobody_takes_is_no_traceback(command: str, end: str, code: int, words: str) -> None:
+    program = f"import sys; from photopic.cli import main; main({command})"
     line = f'"{sys.executable}" -c "{program}" {end}; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_a_run_that_does_not_say_what_it_was_trained_on_is_listed_and_not_resumed(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads((trained / "run.json").read_text("utf-8"))
+    changed = document | {"data": {}, "options": {}, "status": "interrupted"}
+    (trained / "run.json").write_text(json.dumps(changed), "utf-8")
+    assert run(["runs", str(trained.parent)]) == 0
+    assert run(["resume", str(trained)]) == 2
+    assert "does not say what it was trained on" in capsys.readouterr().err
 
 
 def test_runs_fit_a_narrow_terminal(

@@ -53,6 +53,15 @@ def test_a_newer_schema_is_refused_with_the_way_out(tmp_path: Path) -> None:
         Run.open(run.path)
 
 
+@pytest.mark.parametrize("version", ["0", "-1", '"1"', "1.5", "null", "true"])
+def test_a_schema_version_that_never_was_is_refused(tmp_path: Path, version: str) -> None:
+    run = make_run(tmp_path / "run")
+    file = run.path / "run.json"
+    file.write_text(file.read_text("utf-8").replace('"schema_version": 1', f'"schema_version": {version}'))
+    with pytest.raises(RunError, match="which no photopic has written"):
+        Run.open(run.path)
+
+
 def test_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     weights = {

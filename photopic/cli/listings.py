@@ -39,7 +39,7 @@ def runs(folder: Path = DEFAULT_FOLDER, /, *, json: Annotated[bool, Parameter(ne
         rows = [
             (
                 run.path.name,
-                run.manifest.data["name"],
+                run.manifest.data.get("name", "–"),
                 run.recipe.name,
                 run.manifest.status,
                 run.manifest.created[:10],

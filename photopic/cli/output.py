@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from photopic.evaluation.evaluate import Scores
 
 
+class _Output(Console):
+    """Standard output, for people."""
+
+    def on_broken_pipe(self) -> None:
+        """The reader, such as `head`, has seen enough: no failure, and `run` ends the command."""
+        raise BrokenPipeError
+
+
 def say(text: str = "") -> None:
     """Print a line for people."""
-    Console(highlight=False).print(text, markup=False, soft_wrap=True)
+    _Output(highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -35,7 +43,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
         )
     for row in rows:
         table.add_row(*[_cell(value) for value in row])
-    Console(highlight=False, soft_wrap=False).print(table, markup=False)
+    _Output(highlight=False, soft_wrap=False).print(table, markup=False)
 
 
 def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:

@@ -92,6 +92,8 @@ def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Ru
             f"{run.path}: is complete; there is nothing to resume. `photopic train` starts a new run."
         )
     started = time.perf_counter()
+    if "data" not in manifest.options or "fingerprint" not in manifest.data:
+        raise RunError(f"{run.path}: run.json does not say what it was trained on. Train again.")
     given = manifest.options["data"] if data is None else data
     if given is None:
         raise RunError(
