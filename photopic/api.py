@@ -108,6 +108,8 @@ def evaluate(run: _Run | str | Path, data: Data | None = None, **options: Any) -
     """
     from photopic.inference.rescore import evaluate_on, evaluate_stored
 
+    if data is None and options:
+        raise ConfigError(f"{', '.join(options)}: without a data set to score there is no use for this.")
     if data is None:
         return evaluate_stored(open_run(run))
     return evaluate_on(open_run(run), data, **options)

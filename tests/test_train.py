@@ -221,6 +221,49 @@ def test_changed_data_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
         run.resume()
 
 
+def test_renamed_images_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
+    def stop(record: dict[str, Any]) -> None:
+        if record["event"] == "step":
+            raise KeyboardInterrupt
+
+    run = train(folder, tmp_path / "run", report=stop)
+    image = next(folder.rglob("*.png"))
+    image.rename(image.with_name("zzz.png"))
+    with pytest.raises(RunError, match="renamed"):
+        run.resume()
+    image.with_name("zzz.png").rename(image)
+    assert run.resume().manifest.status == "complete"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"data": None}, "got NoneType"),
+        ({"data": np.zeros((4, 8, 8), np.uint8)}, "got ndarray"),
+        ({"recipe": 3}, "got int"),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_named(wrong: dict[str, Any], words: str) -> None:
+    arguments = {"data": stripes()} | wrong
+    with pytest.raises((DataError, ConfigError), match=words):
+        photopic.train(arguments.pop("data"), **arguments)
+
+
+def test_answers_print_as_people_read_them(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run")
+    text = str(run.evaluate())
+    value = run.manifest.results["test"]["measured"][0]["value"]
+    assert text.startswith(f"test: {run.manifest.data['counts']['test']} images\n  accuracy")
+    assert f"{value:.4f}" in text.splitlines()[1]
+    image = next(folder.rglob("*.png"))
+    answers = run.predict([image, __file__])
+    assert str(answers).splitlines()[0].startswith(f"{image}: {answers[0].label} 0.")
+    assert str(answers).splitlines()[1] == f"{__file__}: {answers[1].error}"
+    assert "1 image," in repr(run.predict([image]))
+    with pytest.raises(ConfigError, match="device"):
+        run.evaluate(device="cpu")
+
+
 def test_evaluating_leaves_out_what_was_trained_on(folder: Path, tmp_path: Path) -> None:
     run = train(folder, tmp_path / "run")
     evaluation = run.evaluate(folder)

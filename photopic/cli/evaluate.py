@@ -46,7 +46,8 @@ def evaluate(
     from photopic import api
 
     options = {"data_dir": data_dir, "group_pattern": group_pattern, "strict": strict, "device": device}
-    evaluation = api.evaluate(run, data, **({} if data is None else options))
+    given = {name: value for name, value in options.items() if value not in (None, False, "auto")}
+    evaluation = api.evaluate(run, data, **given)
     if json:
         print_json(evaluation.to_json())
         return

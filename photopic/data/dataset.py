@@ -142,6 +142,8 @@ def _open(
         return "arrays", from_arrays(*data)
     if isinstance(data, str) and data in catalog.NAMES:
         return data, catalog.open_catalog(data, data_dir=data_dir, download=download)
+    if not isinstance(data, (str, Path)):
+        raise DataError(f"expected a path, a name or a pair (images, labels), got {type(data).__name__}.")
     path = Path(data).expanduser()
     known = catalog.open_known(path)
     if known is not None:

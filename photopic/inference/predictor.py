@@ -75,7 +75,11 @@ class Predictions(Sequence[Prediction]):
         return len(self._items)
 
     def __repr__(self) -> str:
-        return f"Predictions({len(self)} images, {len(self.errors)} unreadable)"
+        images = "1 image" if len(self) == 1 else f"{len(self)} images"
+        return f"Predictions({images}, {len(self.errors)} unreadable)"
+
+    def __str__(self) -> str:
+        return "\n".join(f"{item.path}: {_answer(item)}" for item in self)
 
     @property
     def labels(self) -> list[str | None]:
@@ -210,6 +214,10 @@ class Predictor:
         order = np.argsort(-probs, kind="stable")[:top_k]
         best = tuple((self.class_names[number], float(probs[number])) for number in order)
         return Prediction(name, best[0][0], best)
+
+
+def _answer(item: Prediction) -> str:
+    return item.error or "  ".join(f"{name} {prob:.3f}" for name, prob in item.top)
 
 
 def _chunks(

@@ -26,6 +26,13 @@ class Evaluation:
     excluded: tuple[Excluded, ...] = ()
     """Images of the data set that could not be used."""
 
+    def __str__(self) -> str:
+        lines = []
+        for name, scores in self.scores.items():
+            lines.append(f"{name}: {scores.n:,} images")
+            lines += [_line(row) for row in scores.rows()]
+        return "\n".join([*lines, *self.notes])
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         return {
@@ -33,6 +40,12 @@ class Evaluation:
             "notes": list(self.notes),
             "excluded": [{"path": item.path, "reason": item.reason} for item in self.excluded],
         }
+
+
+def _line(row: dict[str, Any]) -> str:
+    value = "–" if row["value"] is None else f"{row['value']:.4f}"
+    interval = "" if row["low"] is None else f"  ({row['low']:.4f} … {row['high']:.4f})"
+    return f"  {row['name'].replace('_', ' '):<18} {value:>7}{interval}"
 
 
 def evaluate_stored(run: Run) -> Evaluation:

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from photopic.config import AnyRecipe, ScratchRecipe, TrainOptions, override, parse_options
+from photopic.config import (
+    AnyRecipe,
+    FineTuneRecipe,
+    FrozenRecipe,
+    ScratchRecipe,
+    TrainOptions,
+    override,
+    parse_options,
+)
 from photopic.data.dataset import DataSet, open_dataset
 from photopic.data.show import summarise
 from photopic.data.split import split_dataset
@@ -112,7 +120,12 @@ def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Ru
             f"{run.path}: the data set {dataset.name} is not as it was when this run began, so the result "
             "would mean nothing. Restore it, name its place with --data, or start a new run."
         )
-    split_of = {row.path: row.split for row in run.load_splits()}
+    split_of = {row.path: row.split for row in run.load_splits() if row.split}
+    if [path for path in dataset.index.paths if path in split_of] != list(split_of):
+        raise RunError(
+            f"{run.path}: images of {dataset.name} were renamed or stand in another order than when this run "
+            "began. Give them their names back, or start a new run."
+        )
     rows = _rows(np.array([split_of.get(path, "") for path in dataset.index.paths]))
     report(
         {
@@ -197,6 +210,8 @@ def _rows(splits: np.ndarray) -> dict[str, np.ndarray]:
 
 def _resolve(recipe: str | AnyRecipe, settings: Mapping[str, Any]) -> Choice:
     """The recipe that was asked for, with its options changed."""
+    if not isinstance(recipe, str | ScratchRecipe | FrozenRecipe | FineTuneRecipe):
+        raise ConfigError(f"recipe: expected a name, a YAML file or a recipe, got {type(recipe).__name__}.")
     named = load_recipe(recipe) if isinstance(recipe, str) else recipe
     return Choice(_changed(named, settings), "you asked for it")
 
