@@ -29,7 +29,7 @@ from photopic.training.probe import limit_epochs
 GradientRecipe = TypeVar("GradientRecipe", ScratchRecipe, FineTuneRecipe)
 
 INITIAL_IMAGES = 5000
-"""Training images from which the whitening layer takes its statistics (as in airbench94)."""
+"""Training images, evenly spaced, from which the whitening takes its statistics (as many as airbench94)."""
 
 
 def train_scratch(job: Job) -> Fitted:
@@ -42,8 +42,9 @@ def train_scratch(job: Job) -> Fitted:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(job.seed, "weights"))
         model = build_model(recipe, job.num_classes)
-    first = torch.from_numpy(np.array(store.images_u8[:INITIAL_IMAGES]))
-    initialise(model, preprocess.to_float(first))
+    n = len(store.rows)
+    spread = np.linspace(0, n - 1, min(n, INITIAL_IMAGES)).astype(np.int64)  # images of all classes
+    initialise(model, preprocess.to_float(torch.from_numpy(store.images_u8[spread])))
     model = model.to(job.runtime.device).to(memory_format=torch.channels_last)
     inputs = AugmentedImages(store.images_u8, preprocess, recipe.augment, job.seed, job.runtime)
     labels = label_tensor(job, store.rows)
