@@ -89,7 +89,7 @@ def _sync_folder(folder: Path) -> None:
 def _write_error(path: Path, error: OSError) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
-            f"{path}: the disk is full. Free some space, or choose another folder; nothing was lost."
+            f"{path}: the disk is full. Free some space, or choose another folder. No half of it was left."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(f"{path}: cannot write ({error.strerror}). Choose a folder that you may write to.")

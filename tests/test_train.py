@@ -142,9 +142,22 @@ def test_records_are_not_doubled_when_a_training_begins_again(folder: Path, tmp_
             raise KeyboardInterrupt
 
     run = train(folder, tmp_path / "run", report=stop_in_second_epoch, checkpoint_every_s=3600)
-    resumed = run.resume()
+    told: list[str] = []
+    resumed = run.resume(report=lambda record: told.append(record["event"]))
+    assert "restarted" in told
     steps = [record["step"] for record in resumed.records() if record["event"] == "step"]
     assert steps == sorted(set(steps))
+
+
+def test_a_run_is_there_when_its_path_is_told(folder: Path, tmp_path: Path) -> None:
+    def stop(record: dict[str, Any]) -> None:
+        if record["event"] == "recipe":
+            assert Path(record["path"]).is_dir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, tmp_path / "run", report=stop)
+    assert photopic.resume(tmp_path / "run").manifest.status == "complete"
 
 
 def test_a_checkpoint_that_does_not_fit_does_not_stop_the_training(

@@ -123,6 +123,9 @@ class TrainingDisplay:
     def _on_resumed(self, record: Record) -> None:
         self._say(f"going on after epoch {record['epoch']}")
 
+    def _on_restarted(self, record: Record) -> None:
+        self._say("no checkpoint was written before the stop: it begins again")
+
     def _on_unsaved(self, record: Record) -> None:
         self._say(f"no checkpoint was written ({record['reason']}); the training goes on")
 

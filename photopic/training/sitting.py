@@ -1,8 +1,8 @@
 """One stretch of work on a run: train, store what came out, score the test split once, close.
 
 Everything that happens is reported as records, plain dictionaries with an "event": `index`, `data`, `split`,
-`recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `excluded`, `resumed`, `unsaved`, `interrupted`,
-`scored`, `done`. Progress displays, log files and pages read them; nothing else tells them anything. The
+`recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `excluded`, `resumed`, `restarted`, `unsaved`,
+`interrupted`, `scored`, `done`. Progress displays, log files and pages read them; nothing else tells them anything. The
 records `step` and `epoch` are also kept in records.jsonl.
 """
 
@@ -77,7 +77,8 @@ class Sitting:
                 with suppress(UserError):  # what went wrong first is what the user must read
                     self._close("failed", error=str(error) or type(error).__name__)
                 if isinstance(error, UserError) and self.run.manifest.planned:
-                    error.add_note(f"Afterwards, `photopic resume {quoted(self.run.path)}` goes on.")
+                    path = quoted(self.run.path)
+                    error.add_note(f"Then `photopic resume {path}` goes on from the last checkpoint.")
                 raise
             else:
                 self._close("complete")

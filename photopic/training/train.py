@@ -68,6 +68,9 @@ def train(
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
     choice = asked or _choose(settings or {}, dataset, rows["train"])
     path = new_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
+    stored = options.model_dump() | {"data": _reference(data)}
+    run = Run.create(path, new_manifest(dataset, rows, choice, stored, runtime))
+    run.save_splits(split_rows(dataset, splits))
     report(
         {
             "event": "recipe",
@@ -77,9 +80,6 @@ def train(
             "path": str(path),
         }
     )
-    stored = options.model_dump() | {"data": _reference(data)}
-    run = Run.create(path, new_manifest(dataset, rows, choice, stored, runtime))
-    run.save_splits(split_rows(dataset, splits))
     try:
         return Sitting(run, dataset, rows, options, runtime, report, started).work()
     except UserError:
@@ -136,6 +136,8 @@ def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Ru
             "path": str(run.path),
         }
     )
+    if run.records() and not (run.path / "resume").exists():
+        report({"event": "restarted"})
     return Sitting(run, dataset, rows, options, runtime, report, started).work()
 
 
