@@ -2,8 +2,8 @@
 
 Everything that happens is reported as records, plain dictionaries with an "event": `index`, `data`, `split`,
 `recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `excluded`, `resumed`, `restarted`, `unsaved`,
-`interrupted`, `scored`, `done`. Progress displays, log files and pages read them; nothing else tells them anything. The
-records `step` and `epoch` are also kept in records.jsonl.
+`interrupted`, `scored`, `done`. Progress displays, log files and pages read them; nothing else tells them
+anything. The records `step` and `epoch` are also kept in records.jsonl.
 """
 
 from __future__ import annotations
