@@ -117,6 +117,14 @@ def test_predict_keeps_the_order_and_lists_the_unreadable(
     assert "1 of 3 files could not be read" in capsys.readouterr().out
 
 
+def test_predict_of_unreadable_files_alone_fails(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.jpg").write_text("not a photo")
+    assert run(["predict", str(trained), str(tmp_path / "broken.jpg"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)[0]["error"]
+
+
 def test_data_show_draws_a_sheet(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "show", str(folder), "--sheet", str(tmp_path / "sheet.png")]) == 0
     with Image.open(tmp_path / "sheet.png") as sheet:

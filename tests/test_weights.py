@@ -46,7 +46,7 @@ class _Mischief:
 def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"a": _Mischief()}, tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match=r"weights\.pth: cannot be read as plain tensors"):
+    with pytest.raises(ModelError, match=r"weights\.pth: hold Python objects"):
         read_weights(tmp_path / "weights.pth")
     assert not (tmp_path / "mischief-was-done").exists()
 

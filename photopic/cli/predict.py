@@ -21,10 +21,11 @@ def predict(
     device: str = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
     csv: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
+) -> int:
     """Name the images in files, folders and zips.
 
     The order is that of the arguments. A file that cannot be read is listed with the reason, in its place.
+    The exit code is 1 when not a single one could be read.
 
     Parameters
     ----------
@@ -56,6 +57,6 @@ def predict(
             for item in predictions
         ]
         print_table(["image", "class and probability"], rows)
-        failed = sum(item.error is not None for item in predictions)
-        if failed:
-            say(f"{failed} of {len(rows)} files could not be read.")
+        if predictions.errors:
+            say(f"{len(predictions.errors)} of {len(rows)} files could not be read.")
+    return 1 if len(predictions.errors) == len(predictions) else 0

@@ -127,7 +127,8 @@ def _members(source: Source, name: str) -> list[Item]:
     for problem in listing.problems:
         found[problem.path] = _unreadable(_join(name, problem.path), problem.reason)
     if not found:
-        raise UserError(f"{name}: there are no images in it.")
+        hint = " For arrays, use photopic.predict in Python." if name.endswith(".npz") else ""
+        raise UserError(f"{name}: there are no images in it.{hint}")
     return [found[path] for path in sorted(found, key=lambda path: path.split("/"))]
 
 

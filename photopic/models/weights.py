@@ -76,11 +76,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"weights {path}: expected a .safetensors, .pth, .pt or .bin file.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except pickle.UnpicklingError:  # torch's own text advises to load it all the same; we do not
         raise ModelError(
-            f"weights {path}: cannot be read as plain tensors ({_first_line(error)}). "
+            f"weights {path}: hold Python objects beside tensors, which could run code, or are damaged. "
             "Save them again as .safetensors, or with torch.save(model.state_dict(), path)."
         ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(f"weights {path}: cannot be read ({_first_line(error)}).") from None
     return _tensors(content, path)
 
 

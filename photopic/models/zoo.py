@@ -62,7 +62,11 @@ def list_models() -> list[ModelInfo]:
     own = [ModelInfo("fast", "fast", None, offline=True, license="")]
     bundled = [
         ModelInfo(
-            name, "bundled", count_parameters(build_features(name)), offline=True, license=weights.license
+            name,
+            "bundled",
+            count_parameters(build_features(name)),
+            offline=True,
+            license=weights.license or "unknown",
         )
         for name, weights in BUNDLED.items()
     ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from photopic.config import AnyRecipe, override
 from photopic.data.dataset import DataSet
+from photopic.runtime import Runtime
 from photopic.training.recipes import named_recipes
 
 SMALL_SIDE_PX = 64
@@ -16,14 +17,16 @@ FEW_IMAGES = 500
 """Below this many training images, small images too are better served by a pretrained backbone."""
 SIZES_PX = (28, 32, 48, 64)
 """Input sizes of the fast networks."""
-FAST_FOR = {
-    "digits": "digits",
-    "mnist": "mnist-fast",
-    "fashion-mnist": "fashion-best",
-    "cifar10": "cifar10-fast",
-    "gtsrb": "gtsrb-best",
+MADE_FOR = {
+    "digits": ("digits", "digits"),
+    "mnist": ("mnist-fast", "mnist-best"),
+    "fashion-mnist": ("fashion-best", "fashion-best"),
+    "cifar10": ("cifar10-fast", "cifar10-best"),
+    "gtsrb": ("gtsrb-best", "gtsrb-best"),
 }
-"""Recipes made for one data set of the catalog."""
+"""Recipes made for one data set of the catalog: the quick one, and the best one."""
+PATIENT_S = 600.0
+"""A time limit from which on the best recipe is worth its time on a CPU; a GPU always is patient enough."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,20 @@ class Choice:
     reason: str
 
 
-def choose_recipe(dataset: DataSet, train_rows: np.ndarray) -> Choice:
-    """The recipe for these training images.
+def choose_recipe(
+    dataset: DataSet, train_rows: np.ndarray, runtime: Runtime, time_limit_s: float | None = None
+) -> Choice:
+    """The recipe for these training images, this device and this time.
 
-    A catalog data set has its own. Otherwise small images (median shorter side up to 64 px) in sufficient
+    A catalog data set has its own: the best one on a GPU or when much time is allowed, else the quick one.
+    Otherwise small images (median shorter side up to 64 px) in sufficient
     number are trained from scratch at the nearest input size; everything else gets a logistic head on a
     frozen pretrained backbone, which needs the fewest labels and the least time.
     """
     index = dataset.index
     recipes = named_recipes()
-    made_for = FAST_FOR.get(dataset.name)
-    if made_for in recipes:
-        return Choice(recipes[made_for], f"it was made for {dataset.name}")
+    if dataset.name in MADE_FOR:
+        return _made_for(dataset.name, runtime, time_limit_s)
     sides = np.minimum(index.widths[train_rows], index.heights[train_rows])
     side, n = int(np.median(sides)), len(train_rows)
     if side > SMALL_SIDE_PX:
@@ -61,3 +66,14 @@ def choose_recipe(dataset: DataSet, train_rows: np.ndarray) -> Choice:
     }
     reason = f"{n} small images (median side {side} px): a fast network learns them from scratch at {size} px"
     return Choice(override(recipes["small-images"], changes), reason)
+
+
+def _made_for(name: str, runtime: Runtime, time_limit_s: float | None) -> Choice:
+    quick, best = MADE_FOR[name]
+    recipes = named_recipes()
+    if runtime.device.type != "cpu":
+        return Choice(recipes[best], f"it was made for {name}, and a GPU gives it the time")
+    if time_limit_s is not None and time_limit_s >= PATIENT_S:
+        return Choice(recipes[best], f"it was made for {name}, and the time limit allows the best")
+    more = "" if quick == best else f"; with --time-limit 10m or more it would be {best}"
+    return Choice(recipes[quick], f"it was made for {name}{more}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from photopic.data.room import cache_error
 from photopic.files import cache_dir, write_with
 
 Digests = npt.NDArray[np.uint8]
@@ -34,6 +36,15 @@ class FeatureCache:
     def __init__(self, space: str) -> None:
         """space: everything that the features depend on beside the image, written out."""
         self._folder = cache_dir() / "features" / hashlib.sha256(space.encode()).hexdigest()[:32]
+
+    def check_writable(self) -> None:
+        """Raises DataError that names PHOTOPIC_CACHE when nothing can be written here."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                return
+        except OSError as error:
+            raise cache_error(self._folder, error) from None
 
     def find(self, digests: Digests) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Features (n, D) in the order of `digests`, and which of them were found; others are zeros.

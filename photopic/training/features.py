@@ -171,6 +171,7 @@ def _compute_missing(
     total, done = sum(len(part) for part in todo.values()), 0
     for numbers, part in todo.items():
         writers = {number: _Writer(plan[number].cache) for number in numbers}
+        plan[numbers[0]].cache.check_writable()
         try:
             for batch_rows, images in _decoded(dataset, part, preprocess, extractor.runtime, failed):
                 digests = dataset.index.sha256s[batch_rows]

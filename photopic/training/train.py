@@ -23,7 +23,7 @@ from photopic.data.show import summarise
 from photopic.data.split import split_dataset
 from photopic.errors import ConfigError, DataError, RunError, UserError
 from photopic.run import Run, new_run_path, require_free
-from photopic.runtime import choose_runtime
+from photopic.runtime import Runtime, choose_runtime
 from photopic.training.choose import Choice, choose_recipe
 from photopic.training.job import Fitted, Job, Report, ignore
 from photopic.training.recipes import load_recipe
@@ -66,7 +66,7 @@ def train(
     )
     rows = _rows(splits)
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
-    choice = asked or _choose(settings or {}, dataset, rows["train"])
+    choice = asked or _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s)
     path = new_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
     stored = options.model_dump() | {"data": _reference(data)}
     run = Run.create(path, new_manifest(dataset, rows, choice, stored, runtime))
@@ -181,8 +181,11 @@ def train_dataset(
     """Train on an opened data set, without a run folder and without a test split."""
     rows = _rows(split_dataset(dataset, seed=seed, val_fraction=val_fraction, test_fraction=0.0))
     changes = settings or {}
-    choice = _choose(changes, dataset, rows["train"]) if recipe is None else _resolve(recipe, changes)
-    job = Job(choice.recipe, dataset, rows, seed, choose_runtime(device), report)
+    runtime = choose_runtime(device)
+    choice = (
+        _choose(changes, dataset, rows["train"], runtime) if recipe is None else _resolve(recipe, changes)
+    )
+    job = Job(choice.recipe, dataset, rows, seed, runtime, report)
     return WAYS[type(choice.recipe)](job)
 
 
@@ -218,8 +221,14 @@ def _resolve(recipe: str | AnyRecipe, settings: Mapping[str, Any]) -> Choice:
     return Choice(_changed(named, settings), "you asked for it")
 
 
-def _choose(settings: Mapping[str, Any], dataset: DataSet, train_rows: np.ndarray) -> Choice:
-    choice = choose_recipe(dataset, train_rows)
+def _choose(
+    settings: Mapping[str, Any],
+    dataset: DataSet,
+    train_rows: np.ndarray,
+    runtime: Runtime,
+    time_limit_s: float | None = None,
+) -> Choice:
+    choice = choose_recipe(dataset, train_rows, runtime, time_limit_s)
     return Choice(_changed(choice.recipe, settings), choice.reason)
 
 
