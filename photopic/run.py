@@ -274,8 +274,8 @@ class Run:
         writer = csv.writer(text)
         writer.writerow(["path", "sha256", "label", "group", "split"])
         writer.writerows((row.path, row.sha256, row.label, row.group, row.split) for row in rows)
-        # mtime=0: the same split gives the same bytes
-        write_bytes(self.path / SPLITS, gzip.compress(text.getvalue().encode("utf-8"), 6, mtime=0))
+        # mtime=0: the same split gives the same bytes; level 1: most of it are hashes, which do not shrink
+        write_bytes(self.path / SPLITS, gzip.compress(text.getvalue().encode("utf-8"), 1, mtime=0))
         self._register(SPLITS)
 
     def load_splits(self) -> list[SplitRow]:
