@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -119,8 +120,9 @@ def cache_dir() -> Path:
 def lock(path: Path, *, timeout_s: float = 600.0) -> Iterator[None]:
     """Hold a lock file while the block runs, so that two processes do not build the same thing.
 
-    Portable: exclusive creation of a file. A lock that is a day old was left by a process that died, and is
-    broken. Raises UserError when the lock is not free within `timeout_s`.
+    Portable: exclusive creation of a file that names the process. The lock of a process that has ended is
+    broken; one whose process cannot be asked about (another machine's, or on Windows) after a day.
+    Raises UserError when the lock is not free within `timeout_s`.
     """
     path = Path(path)
     deadline = time.monotonic() + timeout_s
@@ -129,10 +131,10 @@ def lock(path: Path, *, timeout_s: float = 600.0) -> Iterator[None]:
     except OSError as error:
         raise _write_error(path, error) from error
     while not _create_exclusively(path):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LOCK_STALE_S or _owner_is_gone(path):
+        if not lock_is_held(path):
+            with suppress(OSError):
                 path.unlink()
-                continue
+            continue
         if time.monotonic() > deadline:
             raise UserError(f"{path}: another photopic holds this lock. Wait, or delete it if none runs.")
         time.sleep(0.05)
@@ -148,7 +150,7 @@ def _create_exclusively(path: Path) -> bool:
     try:
         with path.open("x") as file:
             created = True
-            file.write(str(os.getpid()))
+            file.write(f"{os.getpid()} {platform.node()}")
     except FileExistsError:
         return False
     except OSError as error:
@@ -160,17 +162,19 @@ def _create_exclusively(path: Path) -> bool:
     return True
 
 
-def _owner_is_gone(path: Path) -> bool:
-    """Whether the process that wrote the lock has ended; False where the platform cannot tell."""
-    if os.name == "nt":
-        return False
-    text = path.read_text()
-    if not text.isdigit():
-        return False
+def lock_is_held(path: Path) -> bool:
+    """Whether `lock(path)` would have to wait: the file is there, and its process not known to have ended."""
     try:
-        os.kill(int(text), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
+        process, _, machine = path.read_text("utf-8").partition(" ")
+        age_s = time.time() - path.stat().st_mtime
+    except (OSError, UnicodeDecodeError):
         return False
-    return False
+    if os.name == "nt" or machine != platform.node() or not process.isdigit():
+        return age_s < _LOCK_STALE_S
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process, and alive
+        return True
+    return True

@@ -30,13 +30,14 @@ from pydantic import Field, ValidationError
 
 from photopic.config import Frozen, PreprocessConfig, Recipe
 from photopic.errors import RunError
-from photopic.files import append_line, sha256_file, write_bytes, write_json, write_with
+from photopic.files import append_line, lock_is_held, sha256_file, write_bytes, write_json, write_with
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA_VERSION = 1
 MANIFEST = "run.json"
+LOCK = ".lock"
 RECORDS = "records.jsonl"
 WEIGHTS = "weights.safetensors"
 SPLITS = "splits.csv.gz"
@@ -209,6 +210,11 @@ class Run:
         if self.manifest.status != "complete":
             return f"`photopic resume {quoted(self.path)}` goes on with it."
         return "Train again."
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a process is training it now; a run that was killed has the status "running" as well."""
+        return lock_is_held(self.path / LOCK)
 
     # ---- what a run is asked for ------------------------------------------------------------------------
 

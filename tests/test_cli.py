@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from photopic.cli import run
-from photopic.files import write_bytes
+from photopic.files import lock, write_bytes
 
 SMALL = [
     "--recipe=small-images",
@@ -309,3 +309,15 @@ def test_help_answers_without_the_heavy_libraries() -> None:
     modules = result.stdout.splitlines()[-1]
     for heavy in ("'torch'", "'timm'", "'scipy'", "'sklearn'", "'numpy'"):
         assert heavy not in modules
+
+
+def test_runs_tells_a_killed_training_from_one_at_work(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = trained / "run.json"
+    manifest.write_text(manifest.read_text().replace('"status": "complete"', '"status": "running"'))
+    assert run(["runs", str(trained.parent)]) == 0
+    assert "killed" in capsys.readouterr().out
+    with lock(trained / ".lock"):
+        assert run(["runs", str(trained.parent)]) == 0
+    assert "running" in capsys.readouterr().out

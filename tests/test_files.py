@@ -3,8 +3,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,9 +76,22 @@ def test_the_lock_of_a_dead_process_is_broken(tmp_path: Path) -> None:
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
-    (tmp_path / "lock").write_text(dead.stdout.decode().strip())
+    (tmp_path / "lock").write_text(f"{dead.stdout.decode().strip()} {platform.node()}")
+    assert not files.lock_is_held(tmp_path / "lock")
     with files.lock(tmp_path / "lock", timeout_s=0.5):
-        assert (tmp_path / "lock").read_text() == str(os.getpid())
+        assert (tmp_path / "lock").read_text().split()[0] == str(os.getpid())
+        assert files.lock_is_held(tmp_path / "lock")
+
+
+def test_a_lock_of_another_machine_is_held_for_a_day(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("1 another-machine")
+    assert files.lock_is_held(tmp_path / "lock")
+    two_days_ago = time.time() - 2 * 24 * 3600
+    os.utime(tmp_path / "lock", (two_days_ago, two_days_ago))
+    assert not files.lock_is_held(tmp_path / "lock")
+    (tmp_path / "own").write_text(f"{os.getpid()} {platform.node()}")
+    os.utime(tmp_path / "own", (two_days_ago, two_days_ago))
+    assert files.lock_is_held(tmp_path / "own") == (os.name != "nt")  # a long training keeps its lock
 
 
 def test_a_folder_that_cannot_be_written_is_no_held_lock(

@@ -41,7 +41,7 @@ def runs(folder: Path = DEFAULT_FOLDER, /, *, json: Annotated[bool, Parameter(ne
                 run.path.name,
                 run.manifest.data.get("name", "–"),
                 run.recipe.name,
-                run.manifest.status,
+                "killed" if run.manifest.status == "running" and not run.is_at_work else run.manifest.status,
                 run.manifest.created[:10],
                 _accuracy(run.manifest.results),
             )

@@ -24,7 +24,7 @@ from photopic.data.dataset import DataSet
 from photopic.errors import RunError, TrainingError, UserError
 from photopic.evaluation.evaluate import group_codes, score
 from photopic.files import lock
-from photopic.run import Manifest, Run, SplitRow, now, quoted
+from photopic.run import LOCK, Manifest, Run, SplitRow, now, quoted
 from photopic.runtime import Runtime
 from photopic.training.checkpoint import remove_checkpoints
 from photopic.training.choose import Choice
@@ -62,7 +62,7 @@ class Sitting:
 
     def work(self) -> Run:
         """Train, store, score; whatever happens, leave a run that says what happened."""
-        with lock(self.run.path / ".lock", timeout_s=1.0):
+        with lock(self.run.path / LOCK, timeout_s=1.0):
             self._begin()
             try:
                 job = self._job()
