@@ -224,7 +224,7 @@ def write_result(name: str, result: Mapping[str, Any]) -> Path:
     payload = {
         "benchmark": name,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "command": (f"python benchmarks/{name}.py " + " ".join(sys.argv[1:])).strip(),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "machine": machine(),
         "limits": limits(),
         **result,
