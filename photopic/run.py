@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -102,9 +102,8 @@ class StoredPredictions:
     """(N, K) float32."""
 
 
-@dataclass(frozen=True)
-class SplitRow:
-    """One image of the data set, as it was split."""
+class SplitRow(NamedTuple):
+    """One image of the data set, as it was split; a line of splits.csv.gz."""
 
     path: str
     sha256: str
@@ -278,8 +277,8 @@ class Run:
         """Store how the data set was split."""
         text = io.StringIO()
         writer = csv.writer(text)
-        writer.writerow(["path", "sha256", "label", "group", "split"])
-        writer.writerows((row.path, row.sha256, row.label, row.group, row.split) for row in rows)
+        writer.writerow(SplitRow._fields)
+        writer.writerows(rows)
         # mtime=0: the same split gives the same bytes; level 1: most of it are hashes, which do not shrink
         write_bytes(self.path / SPLITS, gzip.compress(text.getvalue().encode("utf-8"), 1, mtime=0))
         self._register(SPLITS)

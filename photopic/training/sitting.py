@@ -176,9 +176,9 @@ def new_manifest(
 def split_rows(dataset: DataSet, splits: np.ndarray) -> Iterator[SplitRow]:
     """One row per image of the index, for splits.csv.gz; label and split are empty where there is none."""
     index, names = dataset.index, (*dataset.class_names, "")  # label -1 is the last one
-    columns = (index.paths, index.hex_digests(), index.labels, index.groups, splits)
-    for path, digest, label, group, split in zip(*columns, strict=True):
-        yield SplitRow(str(path), digest, names[label], str(group), str(split))
+    labels = [names[label] for label in index.labels.tolist()]
+    columns = (index.paths.tolist(), index.hex_digests(), labels, index.groups.tolist(), splits.tolist())
+    return map(SplitRow._make, zip(*columns, strict=True))
 
 
 def _content_hash(dataset: DataSet, rows: np.ndarray) -> str:
