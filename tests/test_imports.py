@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "timm", "scipy", "sklearn", "PIL")
+HEAVY = ("torch", "torchvision", "timm", "scipy", "sklearn", "PIL", "matplotlib")
 SOURCE = Path(__file__).parent.parent / "photopic"
 
 

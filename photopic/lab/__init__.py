@@ -1,0 +1,1 @@
+"""Experiments that use photopic as its users do."""

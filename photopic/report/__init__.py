@@ -1,0 +1,1 @@
+"""Figures for people: charts and pictures as PNG files."""
