@@ -6,6 +6,15 @@ type that holds only the options with an effect in that way; so an option that w
 
 from photopic.config.base import Depth, Fraction, Frozen, NonNegative, Positive, Range
 from photopic.config.images import AugmentConfig, PreprocessConfig
+from photopic.config.losses import (
+    BinaryCrossEntropy,
+    ClassWeights,
+    CrossEntropy,
+    FocalLoss,
+    Loss,
+    MeanSquaredError,
+    Regularizer,
+)
 from photopic.config.networks import BackboneConfig, FastModel, ScratchModel, TimmModel
 from photopic.config.optimisation import (
     SGD,
@@ -21,6 +30,7 @@ from photopic.config.optimisation import (
 from photopic.config.options import TrainOptions
 from photopic.config.parsing import known_keys, override, parse_options, parse_recipe
 from photopic.config.recipes import AnyRecipe, FineTuneRecipe, FrozenRecipe, Recipe, ScratchRecipe
+from photopic.config.stopping import EarlyStopping, Monitor, SelectBy, StopAt
 
 __all__ = [
     "SGD",
@@ -29,14 +39,22 @@ __all__ = [
     "AnyRecipe",
     "AugmentConfig",
     "BackboneConfig",
+    "BinaryCrossEntropy",
+    "ClassWeights",
     "ConstantSchedule",
     "CosineSchedule",
+    "CrossEntropy",
     "Depth",
+    "EarlyStopping",
     "FastModel",
     "FineTuneRecipe",
+    "FocalLoss",
     "Fraction",
     "Frozen",
     "FrozenRecipe",
+    "Loss",
+    "MeanSquaredError",
+    "Monitor",
     "Muon",
     "NonNegative",
     "OneCycleSchedule",
@@ -45,9 +63,12 @@ __all__ = [
     "PreprocessConfig",
     "Range",
     "Recipe",
+    "Regularizer",
     "Schedule",
     "ScratchModel",
     "ScratchRecipe",
+    "SelectBy",
+    "StopAt",
     "TimmModel",
     "TrainOptions",
     "known_keys",

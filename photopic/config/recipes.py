@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from photopic.config.base import Fraction, Frozen, Positive
 from photopic.config.images import AugmentConfig, PreprocessConfig
+from photopic.config.losses import ClassWeights, CrossEntropy, Loss, Regularizer
 from photopic.config.networks import BackboneConfig, FastModel, ScratchModel
 from photopic.config.optimisation import SGD, OneCycleSchedule, Optimizer, Schedule
+from photopic.config.stopping import CheckpointName, EarlyStopping, SelectBy, StopAt
 
 
 class _BaseRecipe(Frozen):
@@ -32,12 +34,60 @@ class _GradientRecipe(_BaseRecipe):
     """Passes over the training set."""
     batch_size: int = Field(default=128, ge=1)
     """Images per step; the epoch is cut into equal parts of at most this many."""
+    loss: Loss = CrossEntropy()
+    """What is made small; its name alone will do."""
     label_smoothing: Fraction = 0.0
     """Probability mass moved to all classes alike."""
+    class_weights: ClassWeights = "none"
+    """Factor on the loss of each image, by its class: none; balanced: n / (K · n_k), which lets all classes
+    weigh alike; or {class name: weight}, 1 where none is given. The mean is over images, not over weights."""
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    """shuffled: each image once per epoch; balanced: as many draws as images, equally many of each class, so
+    that images of small classes come repeatedly."""
+    regularizer: Regularizer = Regularizer()
+    """Penalty on the size of weights."""
+    max_norm: Positive | None = None
+    """Largest length of the incoming weights of a unit, or of a filter; longer ones are shortened to it after
+    each step (Keras' MaxNorm)."""
     ema_decay: Fraction = 0.0
     """Decay per step of the exponential moving average of the weights that is scored; 0: none."""
+    early_stopping: EarlyStopping | None = None
+    """Stop when a number no longer becomes better."""
+    stop_at: StopAt | None = None
+    """Stop when a number has reached a value."""
+    select_by: SelectBy = "val_accuracy"
+    """The epoch whose weights are kept: of the highest validation accuracy (of equal ones, of the lowest
+    loss), of the lowest validation loss, or the last."""
+    checkpoint_name: CheckpointName | None = None
+    """Keep the weights of each epoch that was the best so far, as checkpoints/NAME.safetensors in the run;
+    epoch, counted from 1, and the epoch's numbers may stand in braces: "mnist-{epoch:02d}-{val_loss:.4f}"."""
+    snapshots: int = Field(default=0, ge=0)
+    """Keep the weights at the end of each of the last so many cycles of the schedule, in snapshots/ in the
+    run (Huang et al. 2017, arXiv:1704.00109)."""
     test_views: Literal["none", "flip", "shift", "flip+shift"] = "none"
     """Views whose logits are averaged in evaluation and prediction: the mirror image, shifts by one pixel."""
+
+    @model_validator(mode="after")
+    def _check_training(self) -> _GradientRecipe:
+        if self.label_smoothing and self.loss.name == "mse":
+            raise ValueError("label_smoothing has no effect with loss=mse: set it to 0, or take another loss")
+        if self.class_weights == "balanced" and self.sampling == "balanced":
+            raise ValueError(
+                "class_weights=balanced has no effect with sampling=balanced, which makes the classes equal "
+                "already: choose one of them"
+            )
+        if self.early_stopping and self.early_stopping.patience >= self.total_epochs:
+            raise ValueError(
+                f"early_stopping.patience={self.early_stopping.patience} has no effect in "
+                f"{self.total_epochs} epochs: lower it, or leave early_stopping out"
+            )
+        cycles = getattr(self.schedule, "cycles", 1)
+        if self.snapshots and (cycles < 2 or self.snapshots > cycles):
+            raise ValueError(
+                f"snapshots={self.snapshots} needs a schedule with as many cycles, such as "
+                f"schedule.name=cosine and schedule.cycles={max(2, self.snapshots)}"
+            )
+        return self
 
 
 class ScratchRecipe(_GradientRecipe):
@@ -72,6 +122,9 @@ class FrozenRecipe(_BaseRecipe):
     """Augmented copies of each training image beside the plain one; their features are cached too."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of the augmented copies; needs views."""
+    class_weights: ClassWeights = "none"
+    """Factor on the loss of each image, by its class: none; balanced: n / (K · n_k), which lets all classes
+    weigh alike; or {class name: weight}, 1 where none is given."""
     inverse_l2: tuple[Positive, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     """Candidates for C, the inverse of the head's L2 penalty; the best on validation is taken."""
 
