@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from photopic.augment.mix import Mix
 from photopic.config import SGD, AdamW, Muon, OneCycleSchedule, PreprocessConfig, ScratchRecipe
 from photopic.data.batches import Batches
 from photopic.errors import TrainingError
@@ -17,7 +18,7 @@ from photopic.training.average import WeightAverage
 from photopic.training.checkpoint import load_checkpoint, save_checkpoint
 from photopic.training.loop import TrainingState, Validation, fit
 from photopic.training.optimizers import build_optimizer
-from photopic.training.schedules import learning_rate_factor
+from photopic.training.schedules import Progress, learning_rate_factor
 
 CPU = Runtime(torch.device("cpu"), "test", torch.float32, 2)
 N, K = 70, 3
@@ -36,8 +37,9 @@ class Points:
     def start_epoch(self, epoch: int) -> None:
         self.noise = torch.randn(N, generator=torch.Generator().manual_seed(epoch))
 
-    def batch(self, rows: Tensor) -> Tensor:
-        return self.points[rows] + self.noise[rows, None, None, None]
+    def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
+        chosen = rows if draws is None else draws
+        return self.points[rows] + self.noise[chosen, None, None, None], None
 
 
 LABELS = torch.randint(0, K, (N,), generator=torch.Generator().manual_seed(2))
@@ -114,11 +116,11 @@ def test_fit_ends_in_the_weights_of_a_bare_loop() -> None:
             inputs.start_epoch(epoch)
             model.train()
             for rows in batches.epoch(epoch):
-                optimizer.param_groups[0]["lr"] = 0.05 * learning_rate_factor(
-                    recipe.schedule, step / (4 * len(batches))
-                )
+                progress = Progress(step, 4 * len(batches), len(batches))
+                optimizer.param_groups[0]["lr"] = 0.05 * learning_rate_factor(recipe.schedule, progress)
                 optimizer.zero_grad()
-                loss = functional.cross_entropy(model(inputs.batch(rows)), LABELS[rows], label_smoothing=0.1)
+                logits = model(inputs.batch(rows)[0])
+                loss = functional.cross_entropy(logits, LABELS[rows], label_smoothing=0.1)
                 loss.backward()
                 optimizer.step()
                 step += 1
@@ -155,6 +157,8 @@ def test_a_resumed_training_equals_one_that_was_not_stopped(
     assert whole.best is not None
     assert second.best.epoch == whole.best.epoch
     assert_equal(second.best.weights, whole.best.weights)
+    assert second.val_losses == whole.val_losses
+    assert second.history == whole.history
 
 
 def test_the_best_epoch_is_kept() -> None:

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How the images of a batch were mixed with others of it, for the loss.
+
+    An image's loss is weight · L(its own label) + (1 − weight) · L(its partner's label).
+    """
+
+    partners: Tensor
+    """(b,) int64: the place in this batch of the image that was mixed in."""
+    weight: Tensor
+    """(b,) float32, 0..1: share of the image itself."""
 
 
 def draw_cutout(uniform: Tensor, size: int) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from photopic.files import sha256_file, write_bytes, write_json
-from photopic.training.loop import Best, TrainingState, Validation
+from photopic.training.loop import Best, EpochScores, TrainingState, Validation
 
 TENSORS = "state.safetensors"
 NUMBERS = "state.json"
@@ -52,6 +52,7 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
     if values["best"] is not None:
         best = values["best"]
         state.best = Best(best["epoch"], Validation(**best["validation"]), best["weights"])
+    state.history = [EpochScores(*scores) for scores in values.get("history", ())]
     state.epoch = document["epoch"]
     return True
 
@@ -71,6 +72,7 @@ def _state_values(state: TrainingState) -> dict[str, Any]:
         "best": None
         if best is None
         else {"epoch": best.epoch, "validation": asdict(best.validation), "weights": best.weights},
+        "history": [astuple(scores) for scores in state.history],
     }
 
 

@@ -134,7 +134,7 @@ def _inputs(
     def score(scored: nn.Module) -> Validation:
         with torch.inference_mode(), evaluation_mode(scored), job.runtime.autocast():
             batches = torch.split(torch.arange(len(val_inputs)), recipe.batch_size)
-            logits = torch.cat([scored(val_inputs.batch(rows)).float() for rows in batches])
+            logits = torch.cat([scored(val_inputs.batch(rows)[0]).float() for rows in batches])
         return validation_of(logits.cpu().numpy(), val_labels)
 
     return upper, CachedInputs(_outputs(job, lower, store, preprocess), job.runtime), score

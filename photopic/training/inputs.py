@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from photopic.augment.mix import Mix
 from photopic.augment.policy import Augment, Draw
 from photopic.config import AugmentConfig
 from photopic.data.preprocess import Preprocess
@@ -65,13 +66,18 @@ class AugmentedImages:
         if self._augment is not None:
             self._draw = self._augment.draw(len(self), self._seed, epoch).to(self._device)
 
-    def batch(self, rows: Tensor) -> Tensor:
-        """(B, C, S, S) float32, normalised, on the device."""
+    def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
+        """(B, C, S, S) float32, normalised, on the device; and how images were mixed.
+
+        draws: (B,) which of the epoch's N draws each image takes; its own by default. A row that comes twice
+        in an epoch is then not changed twice in the same way.
+        """
         images_u8 = self._images.take(rows)
         if self._augment is None:
-            return self._preprocess.to_float(images_u8)
+            return self._preprocess.to_float(images_u8), None
         assert self._draw is not None, "start_epoch comes first"
-        return self._preprocess.normalise(self._augment.apply_u8(images_u8, self._draw, rows))
+        changed = self._augment.apply_u8(images_u8, self._draw, rows if draws is None else draws)
+        return self._preprocess.normalise(changed), None
 
 
 class CachedInputs:
@@ -86,6 +92,6 @@ class CachedInputs:
     def start_epoch(self, epoch: int) -> None:
         """Nothing is random here."""
 
-    def batch(self, rows: Tensor) -> Tensor:
-        """Some rows of the features, float32, on the device."""
-        return self._features.take(rows).float()
+    def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
+        """Some rows of the features, float32, on the device; nothing is drawn or mixed."""
+        return self._features.take(rows).float(), None

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from photopic.augment.mix import Mix
 from photopic.config import FineTuneRecipe, ScratchRecipe
 from photopic.data.batches import Batches
 from photopic.errors import TrainingError
 from photopic.runtime import Runtime, derive_seed
 from photopic.training.average import WeightAverage
-from photopic.training.schedules import learning_rate_factor
+from photopic.training.schedules import Progress, learning_rate_factor
 
 Record = dict[str, Any]
 RECORDS_PER_EPOCH = 10
@@ -33,8 +34,11 @@ class Inputs(Protocol):
     def start_epoch(self, epoch: int) -> None:
         """Draw the epoch's augmentation."""
 
-    def batch(self, rows: Tensor) -> Tensor:
-        """Network input for some rows, on the device."""
+    def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
+        """Network input for some rows, on the device, and how the images of the batch were mixed, if at all.
+
+        draws: (B,) which of the epoch's draws each image takes, 0..N-1; its own row's by default.
+        """
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,16 @@ class Validation:
     def beats(self, other: Validation | None) -> bool:
         """Whether this is better than `other`; anything is better than nothing."""
         return other is None or (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+
+
+@dataclass(frozen=True)
+class EpochScores:
+    """The numbers of an epoch that stopping and schedules look at."""
+
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
 
 
 @dataclass
@@ -68,6 +82,13 @@ class TrainingState:
     epoch: int = 0
     """The next epoch; it begins with exactly this state."""
     best: Best | None = field(default=None, repr=False)
+    history: list[EpochScores] = field(default_factory=list, repr=False)
+    """The scores of all epochs so far; what depends on the past, such as stopping, is computed from them."""
+
+    @property
+    def val_losses(self) -> tuple[float, ...]:
+        """The validation loss of each epoch so far."""
+        return tuple(scores.val_loss for scores in self.history)
 
     @property
     def scored_model(self) -> nn.Module:
@@ -103,10 +124,11 @@ def fit(
             meter = Meter(state.epoch, runtime.device)
             for number, rows in enumerate(batches.epoch(state.epoch), start=1):
                 step = state.epoch * len(batches) + number
-                factor = learning_rate_factor(recipe.schedule, (step - 1) / total_steps)
+                progress = Progress(step - 1, total_steps, len(batches), state.val_losses)
+                factor = learning_rate_factor(recipe.schedule, progress)
                 for group in state.optimizer.param_groups:
                     group["lr"] = group["peak_lr"] * factor
-                images = inputs.batch(rows)
+                images, _ = inputs.batch(rows)
                 targets = labels[rows.to(labels.device)]
                 with runtime.autocast():
                     logits = state.model(images)
@@ -125,6 +147,9 @@ def fit(
         if validation.beats(state.best.validation if state.best else None):
             state.best = Best(state.epoch, validation, _copy_weights(state.scored_model))
         assert state.best is not None
+        state.history.append(
+            EpochScores(record["train_loss"], record["train_accuracy"], validation.loss, validation.accuracy)
+        )
         state.epoch += 1
         report(
             record

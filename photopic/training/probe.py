@@ -76,6 +76,7 @@ def seconds_per_image(
 
 def _step(model: nn.Module, inputs: Inputs, labels: Tensor, rows: Tensor, runtime: Runtime) -> None:
     with runtime.autocast():
-        loss = functional.cross_entropy(model(inputs.batch(rows)), labels[rows.to(labels.device)])
+        images, _ = inputs.batch(rows)
+        loss = functional.cross_entropy(model(images), labels[rows.to(labels.device)])
     loss.backward()  # type: ignore[no-untyped-call]
     loss.item()  # waits for the device
