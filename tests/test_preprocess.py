@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -181,6 +183,76 @@ def test_given_mean_and_std_are_kept() -> None:
     measured = preprocess.measured_on(np.full((2, 4, 4, 1), 255, np.uint8)).config
     assert measured.mean == (0.5,)
     assert measured.std == (1 / 255,)  # pixels that do not vary: one grey level, not zero
+
+
+def _scaled(images: np.ndarray, scaling: str) -> np.ndarray:
+    """What the network sees of images that are the training images too, (n, h, w, c)."""
+    config = PreprocessConfig.model_validate(
+        {"size": images.shape[1], "channels": images.shape[3], "scaling": scaling}
+    )
+    preprocess = Preprocess(config).measured_on(images)
+    assert PreprocessConfig.model_validate(preprocess.config.model_dump(mode="json")) == preprocess.config
+    via_01 = preprocess.normalise(preprocess.to_01(torch.from_numpy(images)))
+    out = preprocess.to_float(torch.from_numpy(images))
+    torch.testing.assert_close(via_01, out, rtol=1e-5, atol=1e-4)
+    return out.permute(0, 2, 3, 1).numpy()
+
+
+_FORMULAS = {
+    "none": lambda v: v,
+    "unit": lambda v: v / 255,
+    "symmetric": lambda v: v / 127.5 - 1,
+    "standardise": lambda v: (v - v.mean((0, 1, 2))) / v.std((0, 1, 2)),
+    "min-max": lambda v: (v - v.min((0, 1, 2))) / (v.max((0, 1, 2)) - v.min((0, 1, 2))),
+    "centre-max": lambda v: (v - v.mean()) / (v - v.mean()).max(),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scaling", _FORMULAS)
+def test_each_scaling_is_its_formula(scaling: str, channels: int) -> None:
+    images = np.stack([photo(20, 20, channels, seed) for seed in range(6)])
+    images = images // 2 + np.array([7, 40, 90], np.uint8)[:channels]  # channels of other ranges
+    wanted = _FORMULAS[scaling](images.astype(np.float64))
+    np.testing.assert_allclose(
+        _scaled(images, scaling), wanted, rtol=1e-5, atol=2e-4 if scaling == "none" else 1e-5
+    )
+
+
+@pytest.mark.parametrize("scaling", ["standardise", "min-max", "centre-max"])
+def test_pixels_that_do_not_vary_are_scaled_by_one_grey_level(scaling: str) -> None:
+    assert np.abs(_scaled(np.full((2, 4, 4, 3), 255, np.uint8), scaling)).max() < 1e-4
+
+
+def test_statistics_are_of_the_images_given_alone() -> None:
+    train, test = np.full((1, 4, 4, 1), 100, np.uint8), np.full((1, 4, 4, 1), 255, np.uint8)
+    train[0, 0, 0] = 200
+    preprocess = Preprocess(PreprocessConfig(size=4, channels=1, scaling="min-max")).measured_on(train)
+    assert preprocess.to_float(torch.from_numpy(test)).max().item() == pytest.approx(1.55)
+    assert preprocess.measured_on(test).config == preprocess.config
+
+
+@pytest.mark.parametrize("scaling", ["none", "unit", "symmetric"])
+def test_mean_and_std_beside_a_fixed_scaling_are_refused(scaling: str) -> None:
+    with pytest.raises(ValueError, match=f"no effect with scaling={scaling}"):
+        PreprocessConfig(size=4, channels=1, scaling=scaling, mean=(0.3,))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"no effect with scaling={scaling}"):
+        PreprocessConfig(size=4, channels=1, scaling=scaling, std=(0.3,))  # type: ignore[arg-type]
+
+
+def test_cifar10_centred_and_divided_by_its_maximum_lies_where_the_course_prints_it(data_dir) -> None:  # type: ignore[no-untyped-def]
+    from photopic.data.source import ZipSource
+
+    source = ZipSource(data_dir / "cifar10-jpg.zip")
+    paths = [path for path in source.list_files().paths if "train/" in path and path.endswith(".jpg")]
+    images = np.stack([np.asarray(Image.open(io.BytesIO(source.read(path)))) for path in paths[::10]])
+    source.close()
+    assert len(images) == 5000
+    preprocess = Preprocess(PreprocessConfig(size=32, scaling="centre-max")).measured_on(images)
+    ends = preprocess.to_float(torch.tensor([[[[0] * 3], [[255] * 3]]], dtype=torch.uint8)).flatten()
+    assert ends.max().item() == 1.0
+    # −0.8988 on all 50,000; one image in ten gives the mean to about half a grey level
+    assert ends.min().item() == pytest.approx(-0.90, abs=0.01)
 
 
 def test_normalising_without_mean_and_std_says_what_to_do() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from photopic.config import PreprocessConfig
+from photopic.config.images import FIXED_SCALINGS
 from photopic.errors import ConfigError, DataError
 
 _FILTERS = {
@@ -25,6 +27,7 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+Numbers = tuple[float, ...]
 _VERSION = 1  # part of `key`; raise it when `to_store` gives other pixels
 _MAX_MEASURED = 2**31  # pixel values that `measured_on` reads at most: about 14,000 photos of 224 px
 _EXACT_ROWS = 256  # 256 · 255² < 2^24: sums of this many squares are exact in float32
@@ -41,8 +44,8 @@ class Preprocess:
 
     @property
     def key(self) -> str:
-        """Hexadecimal hash of everything that changes stored pixels; mean and std do not."""
-        fields = self.config.model_dump(mode="json", exclude={"mean", "std"})
+        """Hexadecimal hash of everything that changes stored pixels; scaling, mean and std do not."""
+        fields = self.config.model_dump(mode="json", exclude={"mean", "std", "scaling"})
         text = json.dumps({"version": _VERSION, **fields}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -120,7 +123,8 @@ class Preprocess:
         return _multiply_add(floats.copy_(images_u8), floats, scale, bias)
 
     def _scale_and_bias(self, largest: float) -> tuple[list[float], list[float]]:
-        mean, std = self.config.mean, self.config.std
+        config = with_fixed_scaling(self.config)
+        mean, std = config.mean, config.std
         if mean is None or std is None:
             raise ConfigError(
                 "mean and std are not known yet. Give both, or call measured_on(training images)."
@@ -144,17 +148,26 @@ class Preprocess:
     def measured_on(self, images_u8: np.ndarray | Tensor) -> Preprocess:
         """A Preprocess with mean and std filled in from (n, h, w, c) uint8 training images, where None.
 
-        Exact over all pixels of up to 2^31 values; of more, over evenly spaced images. A channel that does
-        not vary gets std 1/255, one grey level. Raises DataError when there is no image.
+        Pixels x in 0..1 become (x − mean) / std, whatever the scaling; `PreprocessConfig.scaling` has the
+        formulas. Exact over all pixels of up to 2^31 values; of more, over evenly spaced images. A range or
+        spread of nothing counts as 1/255, one grey level. Raises DataError when there is no image to measure.
         """
-        if self.config.mean is not None and self.config.std is not None:
-            return self
-        if len(images_u8) == 0:
-            raise DataError("mean and std cannot be measured on no images.")
-        measured_mean, measured_std = _mean_and_std(images_u8)
-        mean = measured_mean if self.config.mean is None else self.config.mean
-        std = measured_std if self.config.std is None else self.config.std
-        return Preprocess(self.config.model_copy(update={"mean": mean, "std": std}))
+        config = with_fixed_scaling(self.config)
+        if config.mean is None or config.std is None:
+            if len(images_u8) == 0:
+                raise DataError("mean and std cannot be measured on no images.")
+            mean, std = _MEASURES[config.scaling](images_u8)
+            mean, std = config.mean or mean, config.std or std
+            config = config.model_copy(update={"mean": mean, "std": std})
+        return Preprocess(config)
+
+
+def with_fixed_scaling(config: PreprocessConfig) -> PreprocessConfig:
+    """The config with mean and std, where its scaling gives them without looking at an image."""
+    if config.scaling not in FIXED_SCALINGS:
+        return config
+    mean, std = FIXED_SCALINGS[config.scaling]
+    return config.model_copy(update={"mean": (mean,) * config.channels, "std": (std,) * config.channels})
 
 
 def _to_pillow(image: np.ndarray, channels: int) -> Image.Image:
@@ -179,17 +192,14 @@ def _multiply_add(source_nhwc: Tensor, out_nhwc: Tensor, scale: list[float], bia
     return out_nhwc.permute(0, 3, 1, 2)
 
 
-def _mean_and_std(images_u8: np.ndarray | Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _mean_and_std(images_u8: np.ndarray | Tensor) -> tuple[Numbers, Numbers]:
     """Per-channel mean and (population) standard deviation of pixels in 0..1, from exact integer sums."""
-    n, h, w, c = images_u8.shape
-    step = max(1, math.ceil(n * h * w * c / _MAX_MEASURED))
-    chunk = max(1, 2**24 // (h * w * c)) * step
+    _, _, w, c = images_u8.shape
     sums = torch.zeros(2, c, dtype=torch.int64)
-    for start in range(0, n, chunk):
-        part = images_u8[start : start + chunk : step]
-        part = torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part.cpu()
+    count = 0
+    for part in _parts(images_u8):
         sums += _exact_sums(part.reshape(-1, w * c)).view(2, w, c).sum(1)
-    count = len(range(0, n, step)) * h * w
+        count += part.numel() // c
     totals, squares = sums.tolist()
     mean = tuple(total / count / 255 for total in totals)
     # Integers until the last step: the variance loses nothing to cancellation.
@@ -197,6 +207,42 @@ def _mean_and_std(images_u8: np.ndarray | Tensor) -> tuple[tuple[float, ...], tu
         (count * square - total * total) / count**2 for total, square in zip(totals, squares, strict=True)
     ]
     return mean, tuple(max(math.sqrt(v), 1.0) / 255 for v in variance)
+
+
+def _min_and_range(images_u8: np.ndarray | Tensor) -> tuple[Numbers, Numbers]:
+    """Per-channel minimum, and maximum minus minimum, of pixels in 0..1."""
+    low, high = _extremes(images_u8)
+    return tuple(a / 255 for a in low), tuple(max(b - a, 1) / 255 for a, b in zip(low, high, strict=True))
+
+
+def _mean_and_maximum(images_u8: np.ndarray | Tensor) -> tuple[Numbers, Numbers]:
+    """The mean of all pixels and channels, and the largest value minus it, in 0..1; alike for each."""
+    means, _ = _mean_and_std(images_u8)
+    mean = sum(means) / len(means)
+    most = max(max(_extremes(images_u8)[1]) / 255 - mean, 1 / 255)
+    return (mean,) * len(means), (most,) * len(means)
+
+
+_MEASURES = {"standardise": _mean_and_std, "min-max": _min_and_range, "centre-max": _mean_and_maximum}
+
+
+def _extremes(images_u8: np.ndarray | Tensor) -> tuple[list[int], list[int]]:
+    """Smallest and largest value of each channel, 0..255."""
+    c = images_u8.shape[3]
+    ends = [part.reshape(-1, c).aminmax(dim=0) for part in _parts(images_u8)]
+    low = torch.stack([end.min for end in ends]).amin(0)
+    high = torch.stack([end.max for end in ends]).amax(0)
+    return low.tolist(), high.tolist()
+
+
+def _parts(images_u8: np.ndarray | Tensor) -> Iterator[Tensor]:
+    """The images, or evenly spaced ones of very many, in parts of some megabytes on the CPU."""
+    n, h, w, c = images_u8.shape
+    step = max(1, math.ceil(n * h * w * c / _MAX_MEASURED))
+    chunk = max(1, 2**24 // (h * w * c)) * step
+    for start in range(0, n, chunk):
+        part = images_u8[start : start + chunk : step]
+        yield torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part.cpu()
 
 
 def _exact_sums(rows_u8: Tensor) -> Tensor:

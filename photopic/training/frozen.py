@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from photopic.config import FineTuneRecipe, FrozenRecipe, PreprocessConfig
-from photopic.data.preprocess import Preprocess
+from photopic.data.preprocess import Preprocess, with_fixed_scaling
 from photopic.errors import ConfigError
 from photopic.models.backbones import Backbone, BackboneClassifier
 from photopic.models.zoo import check_backbone_input
@@ -42,8 +42,17 @@ def train_frozen(job: Job) -> Fitted:
 
 
 def filled_in(recipe: FrozenRecipe | FineTuneRecipe, extractor: Extractor) -> PreprocessConfig:
-    """The recipe's preprocessing, with the backbone's own mean and std where it names none."""
-    config, native = recipe.preprocess, extractor.backbone.preprocess
+    """The recipe's preprocessing, with the backbone's own mean and std where it names none.
+
+    Raises ConfigError for a scaling that would have to be measured: a pretrained network knows its own.
+    """
+    config, native = with_fixed_scaling(recipe.preprocess), extractor.backbone.preprocess
+    if config.mean is None and config.scaling != "standardise":
+        raise ConfigError(
+            f"preprocess.scaling={config.scaling} is measured on training images, but "
+            f"{extractor.config.name} was trained with a scaling of its own. Use standardise (its own mean "
+            "and std), none, unit or symmetric."
+        )
     return config.model_copy(update={"mean": config.mean or native.mean, "std": config.std or native.std})
 
 
