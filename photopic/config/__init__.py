@@ -4,8 +4,16 @@ A *recipe* is a complete training configuration. There are three ways of trainin
 type that holds only the options with an effect in that way; so an option that would do nothing is unknown.
 """
 
+from photopic.config.augment import (
+    AugmentConfig,
+    BlurConfig,
+    ErasingConfig,
+    NoiseConfig,
+    PerspectiveConfig,
+    RandAugmentConfig,
+)
 from photopic.config.base import Depth, Fraction, Frozen, NonNegative, Positive, Range
-from photopic.config.images import AugmentConfig, PreprocessConfig
+from photopic.config.images import PreprocessConfig
 from photopic.config.losses import (
     BinaryCrossEntropy,
     ClassWeights,
@@ -16,51 +24,80 @@ from photopic.config.losses import (
     Regularizer,
 )
 from photopic.config.networks import BackboneConfig, FastModel, ScratchModel, TimmModel
-from photopic.config.optimisation import (
+from photopic.config.optimizers import (
     SGD,
+    Adadelta,
+    Adagrad,
     Adam,
+    Adamax,
     AdamW,
-    ConstantSchedule,
-    CosineSchedule,
+    Lion,
     Muon,
-    OneCycleSchedule,
+    Nadam,
     Optimizer,
-    Schedule,
+    RMSprop,
 )
 from photopic.config.options import TrainOptions
 from photopic.config.parsing import known_keys, override, parse_options, parse_recipe
 from photopic.config.recipes import AnyRecipe, FineTuneRecipe, FrozenRecipe, Recipe, ScratchRecipe
+from photopic.config.schedules import (
+    ConstantSchedule,
+    CosineSchedule,
+    ExponentialSchedule,
+    OneCycleSchedule,
+    PerformanceSchedule,
+    PiecewiseSchedule,
+    PowerSchedule,
+    Schedule,
+    cycle_ends,
+    unreachable,
+)
 from photopic.config.stopping import EarlyStopping, Monitor, SelectBy, StopAt
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "AnyRecipe",
     "AugmentConfig",
     "BackboneConfig",
     "BinaryCrossEntropy",
+    "BlurConfig",
     "ClassWeights",
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
     "Depth",
     "EarlyStopping",
+    "ErasingConfig",
+    "ExponentialSchedule",
     "FastModel",
     "FineTuneRecipe",
     "FocalLoss",
     "Fraction",
     "Frozen",
     "FrozenRecipe",
+    "Lion",
     "Loss",
     "MeanSquaredError",
     "Monitor",
     "Muon",
+    "Nadam",
+    "NoiseConfig",
     "NonNegative",
     "OneCycleSchedule",
     "Optimizer",
+    "PerformanceSchedule",
+    "PerspectiveConfig",
+    "PiecewiseSchedule",
     "Positive",
+    "PowerSchedule",
     "PreprocessConfig",
+    "RMSprop",
+    "RandAugmentConfig",
     "Range",
     "Recipe",
     "Regularizer",
@@ -71,8 +108,10 @@ __all__ = [
     "StopAt",
     "TimmModel",
     "TrainOptions",
+    "cycle_ends",
     "known_keys",
     "override",
     "parse_options",
     "parse_recipe",
+    "unreachable",
 ]

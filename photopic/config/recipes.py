@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from photopic.config.augment import AugmentConfig
 from photopic.config.base import Fraction, Frozen, Positive
-from photopic.config.images import AugmentConfig, PreprocessConfig
+from photopic.config.images import PreprocessConfig
 from photopic.config.losses import ClassWeights, CrossEntropy, Loss, Regularizer
 from photopic.config.networks import BackboneConfig, FastModel, ScratchModel
-from photopic.config.optimisation import SGD, OneCycleSchedule, Optimizer, Schedule
+from photopic.config.optimizers import SGD, Optimizer
+from photopic.config.schedules import OneCycleSchedule, Schedule, unreachable
 from photopic.config.stopping import CheckpointName, EarlyStopping, SelectBy, StopAt
 
 
@@ -87,6 +89,13 @@ class _GradientRecipe(_BaseRecipe):
                 f"snapshots={self.snapshots} needs a schedule with as many cycles, such as "
                 f"schedule.name=cosine and schedule.cycles={max(2, self.snapshots)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> _GradientRecipe:
+        problem = unreachable(self.schedule, self.total_epochs)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
 

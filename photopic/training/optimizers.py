@@ -1,22 +1,42 @@
-"""Update rules: torch's SGD, Adam and AdamW with sensible parameter groups, and Muon.
+"""From configuration to a torch optimizer with sensible parameter groups; clipping of gradients.
 
-The optimizers are torch's, less the import of torch's compiler on first use, which takes 1.6 s of one core.
 Every group carries `peak_lr`; the training loop sets `lr = peak_lr * learning_rate_factor(...)` each step.
-State consists of tensors and plain numbers only.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from photopic.config import SGD, Adam, AdamW, Muon, Optimizer
-
-Group = dict[str, Any]
+from photopic.config import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Muon,
+    Nadam,
+    Optimizer,
+    RMSprop,
+)
+from photopic.training.rules import (
+    Group,
+    LeanAdadelta,
+    LeanAdagrad,
+    LeanAdam,
+    LeanAdamax,
+    LeanAdamW,
+    LeanNAdam,
+    LeanRMSprop,
+    LeanSGD,
+    LionOptimizer,
+    MuonOptimizer,
+)
 
 
 def build_optimizer(config: Optimizer, model_or_groups: nn.Module | Sequence[Group]) -> torch.optim.Optimizer:
@@ -29,23 +49,55 @@ def build_optimizer(config: Optimizer, model_or_groups: nn.Module | Sequence[Gro
     groups = _groups(model_or_groups)
     if not any(group["params"] for group in groups):
         raise ValueError("there is nothing to optimise: no parameter requires a gradient")
+    return _rule(config, _split(groups, lambda parameter: _options(config, parameter)))
+
+
+def clip_gradients(config: Optimizer, parameters: Iterable[Tensor]) -> None:
+    """Bound the gradients in place, as the configuration says; by default they stay as they are.
+
+    clip_norm scales all gradients together, clip_value cuts every element (torch.nn.utils.clip_grad_norm_ and
+    clip_grad_value_). Gradients that are not finite stay so, and the loss will tell.
+    """
+    if config.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+    elif config.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, config.clip_value)
+
+
+def _rule(config: Optimizer, groups: list[Group]) -> torch.optim.Optimizer:
+    common: dict[str, Any] = {"lr": config.learning_rate}
     match config:
-        case Muon():
-            return MuonOptimizer(_split(groups, lambda p: _muon_options(config, p)))
         case SGD():
-            options = _split(groups, lambda p: _options(config.learning_rate, config.weight_decay, p))
-            return LeanSGD(
-                options,
-                lr=config.learning_rate,
+            nesterov = config.momentum > 0 if config.nesterov is None else config.nesterov
+            return LeanSGD(groups, momentum=config.momentum, nesterov=nesterov, **common)
+        case Adagrad():
+            start = config.initial_accumulator
+            return LeanAdagrad(groups, initial_accumulator_value=start, eps=config.epsilon, **common)
+        case Adadelta():
+            return LeanAdadelta(groups, rho=config.rho, eps=config.epsilon, **common)
+        case RMSprop():
+            return LeanRMSprop(
+                groups,
+                alpha=config.rho,
                 momentum=config.momentum,
-                nesterov=config.nesterov and config.momentum > 0,
+                centered=config.centered,
+                eps=config.epsilon,
+                **common,
             )
+        case Lion():
+            return LionOptimizer(groups)
+        case Muon():
+            return MuonOptimizer(groups)
+    common |= {"betas": (config.beta_1, config.beta_2), "eps": config.epsilon}
+    match config:
         case Adam():
-            options = _split(groups, lambda p: _options(config.learning_rate, 0.0, p))
-            return LeanAdam(options, lr=config.learning_rate, betas=(config.beta_1, config.beta_2))
+            return LeanAdam(groups, amsgrad=config.amsgrad, **common)
         case AdamW():
-            options = _split(groups, lambda p: _options(config.learning_rate, config.weight_decay, p))
-            return LeanAdamW(options, lr=config.learning_rate, betas=(config.beta_1, config.beta_2))
+            return LeanAdamW(groups, amsgrad=config.amsgrad, **common)
+        case Adamax():
+            return LeanAdamax(groups, **common)
+        case Nadam():
+            return LeanNAdam(groups, momentum_decay=config.momentum_decay, **common)
 
 
 def _groups(model_or_groups: nn.Module | Sequence[Group]) -> list[Group]:
@@ -68,8 +120,15 @@ def _split(groups: Iterable[Group], options: Callable[[Tensor], Group]) -> list[
     return list(cut.values())
 
 
-def _options(learning_rate: float, weight_decay: float, parameter: Tensor) -> Group:
-    return {"lr": learning_rate, "weight_decay": weight_decay if parameter.ndim > 1 else 0.0}
+def _options(config: Optimizer, parameter: Tensor) -> Group:
+    """What depends on the parameter, and all options of the rules that are ours."""
+    if isinstance(config, Muon):
+        return _muon_options(config, parameter)
+    options: Group = {
+        "lr": config.learning_rate,
+        "weight_decay": config.weight_decay if parameter.ndim > 1 else 0.0,
+    }
+    return options | {"betas": (config.beta_1, config.beta_2)} if isinstance(config, Lion) else options
 
 
 def _muon_options(config: Muon, parameter: Tensor) -> Group:
@@ -84,98 +143,3 @@ def _muon_options(config: Muon, parameter: Tensor) -> Group:
     # weight_decay is given per step at the peak rate, whatever that rate is
     decay = config.weight_decay / rate
     return {"lr": rate, "momentum": config.other_momentum, "orthogonal": False, "weight_decay": decay}
-
-
-class Lean(torch.optim.Optimizer):
-    """An optimizer whose methods are torch's without the wrappers that keep torch.compile away from them.
-
-    On their first call those wrappers import torch._dynamo and sympy, even where nothing is ever compiled.
-    """
-
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
-    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
-    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
-
-
-class LeanSGD(Lean, torch.optim.SGD):
-    """torch.optim.SGD."""
-
-    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
-
-
-class LeanAdam(Lean, torch.optim.Adam):
-    """torch.optim.Adam."""
-
-    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
-
-
-class LeanAdamW(Lean, torch.optim.AdamW):
-    """torch.optim.AdamW."""
-
-    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
-
-
-class MuonOptimizer(Lean):
-    """Momentum whose matrix is replaced by its nearest orthogonal one, for convolution filters.
-
-    K. Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024), in the form of airbench94:
-    Nesterov momentum, three Newton-Schulz steps, and filters held at the norm sqrt(number of filters), which
-    suits filters that are followed by a batch norm. Groups with `orthogonal=False` get plain Nesterov SGD.
-    """
-
-    def __init__(self, groups: list[Group]) -> None:
-        super().__init__(groups, {})
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One update; parameters without a gradient are left alone."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
-        return loss
-
-    def _update(self, parameter: Tensor, group: Group) -> None:
-        gradient = parameter.grad
-        assert gradient is not None
-        if group["weight_decay"]:
-            gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
-        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
-        update = gradient.add(velocity, alpha=group["momentum"])
-        if group["orthogonal"]:
-            parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
-            update = orthogonalise(update.reshape(len(update), -1)).view_as(update)
-        parameter.add_(update, alpha=-group["lr"])
-
-
-# p(x) = a x + b x**3 + c x**5, steepest at 0 among those that keep 0..1 near 1 (Jordan 2024)
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-
-
-def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
-    """Nearly U V^T of matrix = U S V^T (rows, columns): all singular values are moved towards 1.
-
-    A quintic Newton-Schulz iteration: after each step a singular value s is a s + b s**3 + c s**5. With three
-    steps those above 1 % of the norm end between about 0.3 and 1.2, which training does not mind.
-    """
-    a, b, c = COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x: Tensor = wide / (wide.norm() + 1e-7)  # the largest singular value is at most 1
-    for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if matrix.shape[0] <= matrix.shape[1] else x.T
