@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from photopic.cli.output import print_json, print_table, say
+from photopic.cli.output import names_in, print_json, print_table, say
 from photopic.files import write_with
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def show(
     *,
     sheet: Path | None = None,
     per_class: int = 10,
+    classes: str | None = None,
     data_dir: Path | None = None,
     group_pattern: str | None = None,
     strict: Annotated[bool, Parameter(negative="")] = False,
@@ -41,6 +42,8 @@ def show(
         Write a picture with some images of each class to this PNG file.
     per_class
         Images of each class on the contact sheet.
+    classes
+        Names of the classes to look at, as cat,dog; others are as if absent.
     data_dir
         Folder with catalog data sets; also PHOTOPIC_DATA.
     group_pattern
@@ -53,10 +56,13 @@ def show(
         Print JSON.
     """
     from photopic import api
+    from photopic.data.subset import select_classes
 
     dataset = api.open_dataset(
         data, data_dir=data_dir, group_pattern=group_pattern, strict=strict, download=allow_download
     )
+    if classes is not None:
+        dataset = select_classes(dataset, names_in(classes) or ())
     summary = api.summarise(dataset)
     if sheet is not None:
         picture = api.contact_sheet(dataset, per_class=per_class)
@@ -99,6 +105,8 @@ def split(
     split_seed: int = 0,
     val_fraction: float = 0.15,
     test_fraction: float = 0.15,
+    classes: str | None = None,
+    train_images: int | None = None,
     out: Path | None = None,
     data_dir: Path | None = None,
     group_pattern: str | None = None,
@@ -115,6 +123,10 @@ def split(
         Share for validation, where the data set has no such split.
     test_fraction
         Share for the test, where the data set has no such split.
+    classes
+        Names of the classes to take, as cat,dog; others are as if absent.
+    train_images
+        Take so many training images, of each class its share; validation and test stay whole.
     out
         Write the CSV here, with the paths of a folder's images as seen from there. Left out: standard output,
         with the paths within the data set.
@@ -128,10 +140,15 @@ def split(
     from photopic import api
     from photopic.data.source import FolderSource
     from photopic.data.split import split_dataset
+    from photopic.data.subset import limit_training, select_classes
     from photopic.training.sitting import split_rows
 
     dataset = api.open_dataset(data, data_dir=data_dir, group_pattern=group_pattern)
+    if classes is not None:
+        dataset = select_classes(dataset, names_in(classes) or ())
     splits = split_dataset(dataset, seed=split_seed, val_fraction=val_fraction, test_fraction=test_fraction)
+    if train_images is not None:
+        splits = limit_training(dataset, splits, train_images, seed=split_seed)
     source = dataset.source
     prefix = _way(out.parent, source.location) if out and isinstance(source, FolderSource) else ""
     text = io.StringIO()

@@ -29,6 +29,11 @@ def say(text: str = "") -> None:
     _Output(highlight=False).print(text, markup=False, soft_wrap=True)
 
 
+def names_in(text: str | None) -> tuple[str, ...] | None:
+    """The names in "cat, dog"; None where nothing was given."""
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document; numbers that are undefined (NaN) become null."""
     sys.stdout.write(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from photopic.cli.display import TrainingDisplay, duration
-from photopic.cli.output import print_json, print_scores, say
+from photopic.cli.output import names_in, print_json, print_scores, say
 from photopic.run import quoted
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def train(
     split_seed: int = 0,
     val_fraction: float = 0.15,
     test_fraction: float = 0.15,
+    classes: str | None = None,
+    train_images: int | None = None,
     out: Path | None = None,
     data_dir: Path | None = None,
     group_pattern: str | None = None,
@@ -61,6 +63,10 @@ def train(
         Share for validation, where the data set has no such split.
     test_fraction
         Share for the test, where the data set has no such split.
+    classes
+        Names of the classes to learn, as cat,dog; others are as if absent.
+    train_images
+        Train on so many images, of each class its share; validation and test stay whole.
     out
         The run folder, new or empty; left out: a new one below ./runs.
     data_dir
@@ -94,6 +100,8 @@ def train(
             split_seed=split_seed,
             val_fraction=val_fraction,
             test_fraction=test_fraction,
+            classes=names_in(classes),
+            train_images=train_images,
             data_dir=data_dir,
             group_pattern=group_pattern,
             allow_download=allow_download,

@@ -18,6 +18,11 @@ class TrainOptions(Frozen):
     """Share of images for validation, where the data set has no validation split of its own."""
     test_fraction: float = Field(default=0.15, ge=0, lt=1)
     """Share of images for the test, where the data set has no test split of its own."""
+    classes: tuple[str, ...] | None = None
+    """Classes to learn, in the order of the outputs; images of others are as if absent. None: all."""
+    train_images: int | None = Field(default=None, ge=1)
+    """Training images to use, of each class its share, drawn by the split seed; validation and test stay
+    whole. None: all."""
     time_limit_s: Positive | None = None
     """Time for the training itself, seconds; None: as long as the recipe takes."""
     device: str = "auto"

@@ -45,7 +45,7 @@ def split_dataset(
     _check_classes(dataset, pool, needed=1 + len(wanted))
     splits[pool] = "train"
     if wanted:
-        splits[pool] = _draw(index.labels[pool], _units(dataset, pool), _keys(dataset, pool, seed), wanted)
+        splits[pool] = _draw(index.labels[pool], _units(dataset, pool), content_keys(dataset, pool, seed), wanted)
     return splits
 
 
@@ -68,7 +68,7 @@ def _check_classes(dataset: DataSet, pool: NDArray[np.int64], needed: int) -> No
         )
 
 
-def _keys(dataset: DataSet, rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+def content_keys(dataset: DataSet, rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     """(n,) numbers that put the images in random order, from seed and content (splitmix64)."""
     digests = np.ascontiguousarray(dataset.index.sha256s[rows, :8]).view("<u8")[:, 0].astype(np.uint64)
     start = np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)

@@ -11,6 +11,7 @@ import numpy as np
 from photopic.data.dataset import DataSet, Excluded, open_dataset
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import open_pixel_store
+from photopic.data.subset import select_classes
 from photopic.errors import DataError, RunError, did_you_mean
 from photopic.evaluation.evaluate import Scores, group_codes, score
 from photopic.inference.predictor import Predictor
@@ -87,6 +88,8 @@ def evaluate_on(
     Raises DataError when a class is unknown to the run or no image is left.
     """
     dataset = open_dataset(data, data_dir=data_dir, group_pattern=group_pattern, strict=strict)
+    if run.manifest.options.get("classes") and set(run.class_names) < set(dataset.class_names):
+        dataset = select_classes(dataset, run.class_names)  # the run learned some of the classes
     labels = _labels_in_run(dataset, run)
     seen = {row.sha256: row.split for row in run.load_splits()}
     known = np.array([seen.get(digest, "") for digest in dataset.index.hex_digests()])

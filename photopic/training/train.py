@@ -21,6 +21,7 @@ from photopic.config import (
 from photopic.data.dataset import DataSet, open_dataset
 from photopic.data.show import summarise
 from photopic.data.split import split_dataset
+from photopic.data.subset import limit_training, select_classes
 from photopic.errors import ConfigError, DataError, RunError, UserError
 from photopic.run import Run, new_run_path, require_free
 from photopic.runtime import Runtime, choose_runtime
@@ -64,6 +65,8 @@ def train(
         val_fraction=options.val_fraction,
         test_fraction=options.test_fraction,
     )
+    if options.train_images is not None:
+        splits = limit_training(dataset, splits, options.train_images, seed=options.split_seed)
     rows = _rows(splits)
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
     choice = asked or _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s)
@@ -201,6 +204,8 @@ def _open(data: Data, options: TrainOptions, report: Report) -> DataSet:
         download=options.allow_download,
         progress=progress,
     )
+    if options.classes is not None:
+        dataset = select_classes(dataset, options.classes)
     report({"event": "data", "summary": summarise(dataset)})
     return dataset
 
