@@ -5,16 +5,42 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from photopic.config import SGD, Adam, AdamW, Muon
-from photopic.training.optimizers import COEFFICIENTS, build_optimizer, orthogonalise
+from photopic.config import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Muon,
+    Nadam,
+    RMSprop,
+)
+from photopic.training.optimizers import build_optimizer, clip_gradients
+from photopic.training.rules import COEFFICIENTS, orthogonalise
 
-ALL = [SGD(weight_decay=0.01), Adam(), AdamW(), Muon(weight_decay=0.004)]
+ALL: list[Any] = [
+    SGD(weight_decay=0.01),
+    Adagrad(weight_decay=0.01),
+    Adadelta(),
+    RMSprop(momentum=0.5, centered=True),
+    Adam(amsgrad=True),
+    AdamW(),
+    Adamax(),
+    Nadam(),
+    Lion(weight_decay=0.1),
+    Muon(weight_decay=0.004),
+]
 
 
 def small_model(seed: int = 0) -> nn.Sequential:
@@ -42,30 +68,170 @@ def weights_and_rest(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
 
 
-@pytest.mark.parametrize(
-    ("config", "stock"),
-    [
-        (
-            SGD(learning_rate=0.1, momentum=0.8, weight_decay=0.01),
-            lambda groups: torch.optim.SGD(groups, lr=0.1, momentum=0.8, nesterov=True),
-        ),
-        (SGD(learning_rate=0.1, momentum=0.0), lambda groups: torch.optim.SGD(groups, lr=0.1)),
-        (Adam(learning_rate=0.01), lambda groups: torch.optim.Adam(groups, lr=0.01)),
-        (
-            AdamW(learning_rate=0.01, beta_1=0.8, beta_2=0.95, weight_decay=0.1),
-            lambda groups: torch.optim.AdamW(groups, lr=0.01, betas=(0.8, 0.95)),
-        ),
-    ],
-)
-def test_the_stock_rules_do_what_torch_does_and_spare_biases_from_decay(config, stock):
+STOCK: list[tuple[Any, type[torch.optim.Optimizer], dict[str, Any]]] = [
+    (
+        SGD(learning_rate=0.1, momentum=0.8, weight_decay=0.01),
+        torch.optim.SGD,
+        {"lr": 0.1, "momentum": 0.8, "nesterov": True},
+    ),
+    (
+        SGD(learning_rate=0.1, momentum=0.8, nesterov=False),
+        torch.optim.SGD,
+        {"lr": 0.1, "momentum": 0.8},
+    ),
+    (SGD(learning_rate=0.1, momentum=0.0), torch.optim.SGD, {"lr": 0.1}),
+    (Adagrad(), torch.optim.Adagrad, {"lr": 0.01}),
+    (
+        Adagrad(learning_rate=0.1, initial_accumulator=0.1, epsilon=1e-7, weight_decay=0.01),
+        torch.optim.Adagrad,
+        {"lr": 0.1, "initial_accumulator_value": 0.1, "eps": 1e-7},
+    ),
+    (Adadelta(), torch.optim.Adadelta, {"lr": 1.0, "rho": 0.95}),
+    (
+        Adadelta(learning_rate=0.5, rho=0.8, epsilon=1e-4, weight_decay=0.01),
+        torch.optim.Adadelta,
+        {"lr": 0.5, "rho": 0.8, "eps": 1e-4},
+    ),
+    (RMSprop(), torch.optim.RMSprop, {"lr": 0.001, "alpha": 0.9}),
+    (
+        RMSprop(learning_rate=0.01, rho=0.8, momentum=0.7, centered=True, epsilon=1e-4, weight_decay=0.01),
+        torch.optim.RMSprop,
+        {"lr": 0.01, "alpha": 0.8, "momentum": 0.7, "centered": True, "eps": 1e-4},
+    ),
+    (Adam(learning_rate=0.01), torch.optim.Adam, {"lr": 0.01}),
+    (
+        Adam(beta_1=0.8, beta_2=0.95, epsilon=1e-4, amsgrad=True, weight_decay=0.01),
+        torch.optim.Adam,
+        {"lr": 0.001, "betas": (0.8, 0.95), "eps": 1e-4, "amsgrad": True},
+    ),
+    (
+        AdamW(learning_rate=0.01, beta_1=0.8, beta_2=0.95, weight_decay=0.1, amsgrad=True, epsilon=1e-4),
+        torch.optim.AdamW,
+        {"lr": 0.01, "betas": (0.8, 0.95), "amsgrad": True, "eps": 1e-4},
+    ),
+    (Adamax(), torch.optim.Adamax, {"lr": 0.001}),
+    (
+        Adamax(learning_rate=0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-4, weight_decay=0.01),
+        torch.optim.Adamax,
+        {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-4},
+    ),
+    (Nadam(), torch.optim.NAdam, {"lr": 0.001}),
+    (
+        Nadam(beta_1=0.8, beta_2=0.95, epsilon=1e-4, momentum_decay=0.1, weight_decay=0.01),
+        torch.optim.NAdam,
+        {"lr": 0.001, "betas": (0.8, 0.95), "eps": 1e-4, "momentum_decay": 0.1},
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "kind", "options"), STOCK, ids=lambda value: getattr(value, "name", ""))
+def test_the_stock_rules_do_what_torch_does_and_spare_biases_from_decay(config, kind, options):
     ours, theirs = small_model(), small_model()
     decayed, spared = weights_and_rest(theirs)
-    decay = getattr(config, "weight_decay", 0.0)
-    reference = stock([{"params": decayed, "weight_decay": decay}, {"params": spared, "weight_decay": 0.0}])
-    got = train(ours, build_optimizer(config, ours))
-    wanted = train(theirs, reference)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    got = train(ours, build_optimizer(config, ours), steps=25)
+    wanted = train(theirs, kind(groups, **options), steps=25)
     for a, b in zip(got, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert not any(torch.equal(a, b) for a, b in zip(got, small_model().parameters(), strict=True))
+
+
+def test_lion_is_algorithm_2_of_its_paper():
+    config = Lion(learning_rate=0.01, beta_1=0.85, beta_2=0.97, weight_decay=0.3)
+    layer = nn.Linear(7, 5).double()
+    optimizer = build_optimizer(config, layer)
+    expected = {name: value.detach().numpy().copy() for name, value in layer.named_parameters()}
+    momentum = {name: np.zeros_like(value) for name, value in expected.items()}
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        for name, parameter in layer.named_parameters():
+            gradient = random.normal(size=parameter.shape)
+            parameter.grad = torch.from_numpy(gradient.copy())
+            for place in np.ndindex(gradient.shape):
+                m, g, w = momentum[name][place], gradient[place], expected[name][place]
+                direction = np.sign(0.85 * m + 0.15 * g)
+                decay = 0.3 if name == "weight" else 0.0
+                expected[name][place] = w - 0.01 * (direction + decay * w)
+                momentum[name][place] = 0.97 * m + 0.03 * g
+        optimizer.step()
+    for name, parameter in layer.named_parameters():
+        np.testing.assert_allclose(parameter.detach().numpy(), expected[name], rtol=1e-12)
+
+
+def test_weight_decay_in_the_gradient_is_the_penalty_of_half_the_decay():
+    decay = 0.06
+    layer, twin = nn.Linear(4, 3, bias=False), nn.Linear(4, 3, bias=False)
+    twin.load_state_dict(layer.state_dict())
+    ours = build_optimizer(SGD(learning_rate=0.1, weight_decay=decay), layer)
+    reference = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+    points = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    for _ in range(10):
+        for model, optimizer, penalty in ((layer, ours, 0.0), (twin, reference, decay / 2)):
+            optimizer.zero_grad()
+            (model(points).exp().mean() + penalty * model.weight.square().sum()).backward()
+            optimizer.step()
+    torch.testing.assert_close(layer.weight, twin.weight, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("bound", [0.01, 100.0])
+def test_clip_norm_bounds_the_length_of_all_gradients_together(bound):
+    model = small_model()
+    generator = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(p.shape, generator=generator) for p in model.parameters()]
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        parameter.grad = gradient.clone()
+    clip_gradients(Adam(clip_norm=bound), model.parameters())
+    length = sum(gradient.double().square().sum() for gradient in gradients).sqrt()
+    factor = min(1.0, bound / length)
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, (gradient * factor).float(), rtol=1e-5, atol=1e-9)
+
+
+def test_clip_value_cuts_each_element():
+    weight = torch.zeros(3, requires_grad=True)
+    weight.grad = torch.tensor([-3.0, 0.2, 0.7])
+    clip_gradients(SGD(clip_value=0.5), [weight])
+    assert torch.equal(weight.grad, torch.tensor([-0.5, 0.2, 0.5]))
+
+
+@pytest.mark.parametrize("config", ALL, ids=lambda config: config.name)
+def test_without_a_bound_gradients_stay_as_they_are(config):
+    weight = torch.zeros(3, requires_grad=True)
+    weight.grad = torch.tensor([-3e8, 0.2, float("inf")])
+    clip_gradients(config, [weight])
+    assert torch.equal(weight.grad, torch.tensor([-3e8, 0.2, float("inf")]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        (SGD, {"momentum": 0.0, "nesterov": True}, "no effect with momentum=0"),
+        (Adam, {"clip_norm": 1.0, "clip_value": 0.5}, "exclude each other"),
+        (Muon, {"clip_norm": 1.0, "clip_value": 0.5}, "exclude each other"),
+        (Adam, {"clip_norm": 0.0}, "clip_norm"),
+        (Adam, {"momentum": 0.9}, "momentum"),
+    ],
+)
+def test_an_option_without_effect_is_refused(kind, options, words):
+    with pytest.raises(ValidationError, match=words):
+        kind(**options)
+
+
+def test_every_optimizer_has_its_rate_of_the_course():
+    rates = {
+        SGD: 0.01,
+        Adagrad: 0.01,
+        Adadelta: 1.0,
+        RMSprop: 0.001,
+        Adam: 0.001,
+        Adamax: 0.001,
+        Nadam: 0.001,
+    }
+    assert {kind: kind().learning_rate for kind in rates} == rates
+    assert (Adadelta().rho, RMSprop().rho, Adam().beta_1, Adam().beta_2) == (0.95, 0.9, 0.9, 0.999)
 
 
 @pytest.mark.parametrize("config", ALL, ids=lambda config: config.name)
@@ -125,12 +291,14 @@ def test_state_survives_safetensors_and_json_bit_for_bit(config):
 def test_no_optimizer_imports_torchs_compiler():
     code = """
 import sys, torch
-from photopic.config import SGD, Adam, AdamW, Muon
-from photopic.training.optimizers import build_optimizer
-for config in (SGD(), Adam(), AdamW(), Muon()):
+from photopic.config import *
+from photopic.training.optimizers import build_optimizer, clip_gradients
+kinds = (SGD, Adagrad, Adadelta, RMSprop, Adam, AdamW, Adamax, Nadam, Lion, Muon)
+for config in (kind(clip_norm=1) for kind in kinds):
     model = torch.nn.Conv2d(3, 4, 3)
     optimizer = build_optimizer(config, model)
     model(torch.ones(1, 3, 4, 4)).sum().backward()
+    clip_gradients(config, model.parameters())
     optimizer.step()
     optimizer.zero_grad()
     optimizer.load_state_dict(optimizer.state_dict())

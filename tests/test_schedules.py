@@ -1,44 +1,312 @@
-"""The course of the learning rate against its formulas and NumPy's interpolation."""
+"""The course of the learning rate against its formulas, torch's schedulers and NumPy's interpolation."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from photopic.config import ConstantSchedule, CosineSchedule, OneCycleSchedule
-from photopic.training.schedules import learning_rate_factor
+from photopic.config import (
+    ConstantSchedule,
+    CosineSchedule,
+    ExponentialSchedule,
+    OneCycleSchedule,
+    PerformanceSchedule,
+    PiecewiseSchedule,
+    PowerSchedule,
+    PreprocessConfig,
+    Schedule,
+    ScratchRecipe,
+    cycle_ends,
+    parse_recipe,
+    unreachable,
+)
+from photopic.errors import ConfigError
+from photopic.training.schedules import Progress, learning_rate_factor
 
-PROGRESS = np.linspace(0, 1, 41)
+EPOCHS, PER_EPOCH = 8, 5
+TOTAL = EPOCHS * PER_EPOCH
+SHARES = np.arange(TOTAL + 1) / TOTAL
+ALL = [
+    ConstantSchedule(),
+    PowerSchedule(),
+    ExponentialSchedule(),
+    PiecewiseSchedule(),
+    PerformanceSchedule(),
+    OneCycleSchedule(),
+    CosineSchedule(),
+]
 
 
-def test_constant_is_always_the_peak():
-    assert {learning_rate_factor(ConstantSchedule(), float(p)) for p in PROGRESS} == {1.0}
+def factors(schedule: Schedule, **changes: Any) -> list[float]:
+    """The factor of each step, and the one after the last."""
+    return [
+        learning_rate_factor(schedule, Progress(step, TOTAL, PER_EPOCH, **changes))
+        for step in range(TOTAL + 1)
+    ]
+
+
+def torch_factors(make: Any, steps: int = TOTAL) -> list[float]:
+    """The rates that one of torch's schedulers gives with a base rate of 1."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(steps + 1):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_constant_is_always_the_peak() -> None:
+    assert set(factors(ConstantSchedule())) == {1.0}
+
+
+def test_power_in_steps_is_keras_decay() -> None:
+    decay = 0.01
+    got = factors(PowerSchedule(scale=1 / decay, unit="steps"))
+    np.testing.assert_allclose(got, [1 / (1 + decay * step) for step in range(TOTAL + 1)], rtol=1e-12)
+
+
+def test_power_in_epochs_follows_its_formula() -> None:
+    got = factors(PowerSchedule(scale=2, power=1.5))
+    expected = [1 / (1 + step / PER_EPOCH / 2) ** 1.5 for step in range(TOTAL + 1)]
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_exponential_in_steps_is_torchs() -> None:
+    got = factors(ExponentialSchedule(factor=0.5, scale=1, unit="steps"))
+    theirs = torch_factors(lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5))
+    np.testing.assert_allclose(got, theirs, rtol=1e-12)
+
+
+def test_exponential_falls_by_its_factor_in_its_scale_of_epochs() -> None:
+    got = factors(ExponentialSchedule(factor=0.1, scale=4))
+    assert got[4 * PER_EPOCH] == pytest.approx(0.1)
+    np.testing.assert_allclose(got, 0.1 ** (np.arange(TOTAL + 1) / PER_EPOCH / 4), rtol=1e-12)
+
+
+def test_piecewise_in_epochs_is_torchs_multi_step() -> None:
+    got = factors(PiecewiseSchedule(boundaries=(2, 5), factors=(1, 0.1, 0.01), unit="epochs"))
+    milestones = [2 * PER_EPOCH, 5 * PER_EPOCH]
+    theirs = torch_factors(lambda opt: torch.optim.lr_scheduler.MultiStepLR(opt, milestones, gamma=0.1))
+    np.testing.assert_allclose(got, theirs, rtol=1e-12)
+
+
+def test_piecewise_in_shares_changes_where_they_say() -> None:
+    got = factors(PiecewiseSchedule(boundaries=(0.5,), factors=(1, 0.01)))
+    assert got == [1.0] * (TOTAL // 2) + [0.01] * (TOTAL // 2 + 1)
+
+
+@pytest.mark.parametrize(("patience", "min_delta", "floor"), [(1, 0.0, 0.0), (2, 0.0, 0.0), (3, 0.05, 0.02)])
+def test_performance_is_torchs_reduction_on_a_plateau(patience: int, min_delta: float, floor: float) -> None:
+    losses = np.abs(np.random.default_rng(4).normal(1, 0.3, 40) * np.geomspace(2, 1, 40)).tolist()
+    schedule = PerformanceSchedule(divide_by=3, patience=patience, min_delta=min_delta, floor=floor)
+    got = [
+        learning_rate_factor(schedule, Progress(0, 1, 1, val_losses=tuple(losses[:seen])))
+        for seen in range(1, 41)
+    ]
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    # torch acts when more than its patience have failed; ours and Keras' when as many have
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer,
+        factor=1 / 3,
+        patience=patience - 1,
+        threshold=min_delta,
+        threshold_mode="abs",
+        min_lr=floor,
+        eps=0,
+    )
+    theirs = []
+    for loss in losses:
+        scheduler.step(loss)
+        theirs.append(optimizer.param_groups[0]["lr"])
+    assert theirs[-1] < 0.2
+    np.testing.assert_allclose(got, theirs, rtol=1e-9)
+
+
+def test_performance_without_losses_is_the_peak() -> None:
+    assert set(factors(PerformanceSchedule())) == {1.0}
 
 
 @pytest.mark.parametrize(("start", "peak_at", "end"), [(0.2, 0.25, 0.0), (0.0, 0.5, 0.07), (1.0, 0.0, 0.0)])
-def test_one_cycle_is_the_line_through_start_peak_and_end(start, peak_at, end):
-    schedule = OneCycleSchedule(start=start, peak_at=peak_at, end=end)
-    got = [learning_rate_factor(schedule, float(p)) for p in PROGRESS]
+def test_one_cycle_is_the_line_through_start_peak_and_end(start: float, peak_at: float, end: float) -> None:
+    got = factors(OneCycleSchedule(start=start, peak_at=peak_at, end=end))
     points = ([0, peak_at, 1], [start, 1, end]) if peak_at else ([0, 1], [1, end])
-    np.testing.assert_allclose(got, np.interp(PROGRESS, *points), atol=1e-12)
+    np.testing.assert_allclose(got, np.interp(SHARES, *points), atol=1e-12)
 
 
-def test_cosine_warms_up_on_a_line_and_falls_on_half_a_cosine():
-    schedule = CosineSchedule(warmup=0.1, end=0.2)
-    assert learning_rate_factor(schedule, 0.05) == pytest.approx(0.5)
-    assert learning_rate_factor(schedule, 0.1) == pytest.approx(1.0)
-    assert learning_rate_factor(schedule, 0.55) == pytest.approx(0.2 + 0.8 * 0.5)
-    assert learning_rate_factor(schedule, 0.325) == pytest.approx(0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2)
-    assert learning_rate_factor(schedule, 1.0) == pytest.approx(0.2)
+def test_one_cycle_with_a_tail_is_torchs_in_three_phases() -> None:
+    steps = TOTAL + 1  # torch's last step is the one at which our progress is 1
+    theirs = torch_factors(
+        lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=1.0,
+            total_steps=steps,
+            pct_start=0.4,
+            anneal_strategy="linear",
+            cycle_momentum=False,
+            div_factor=10,
+            final_div_factor=1000,
+            three_phase=True,
+        ),
+        steps=TOTAL - 1,
+    )
+    peak, fallen = 0.4 * steps - 1, 2 * 0.4 * steps - 2
+    schedule = OneCycleSchedule(
+        start=0.1, peak_at=peak / TOTAL, end=0.1, tail=1 - fallen / TOTAL, tail_end=0.0001
+    )
+    np.testing.assert_allclose(factors(schedule)[:TOTAL], theirs, rtol=1e-9)
+    assert factors(schedule)[-1] == pytest.approx(0.0001)
 
 
-def test_cosine_without_warm_up_starts_at_the_peak():
-    assert learning_rate_factor(CosineSchedule(warmup=0.0), 0.0) == 1.0
+def test_cosine_warms_up_on_a_line_and_falls_on_half_a_cosine() -> None:
+    got = dict(zip(SHARES.tolist(), factors(CosineSchedule(warmup=0.1, end=0.2)), strict=True))
+    assert got[0.05] == pytest.approx(0.5)
+    assert got[0.1] == pytest.approx(1.0)
+    assert got[0.55] == pytest.approx(0.2 + 0.8 * 0.5)
+    assert got[0.325] == pytest.approx(0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2)
+    assert got[1.0] == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("progress", [-0.01, 1.01, math.nan])
-def test_progress_outside_0_to_1_is_refused(progress):
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        learning_rate_factor(OneCycleSchedule(), progress)
+def test_cosine_without_warm_up_is_torchs() -> None:
+    got = factors(CosineSchedule(warmup=0.0, end=0.1))
+    theirs = torch_factors(lambda opt: torch.optim.lr_scheduler.CosineAnnealingLR(opt, TOTAL, eta_min=0.1))
+    np.testing.assert_allclose(got, theirs, rtol=1e-9)
+
+
+def test_cosine_cycles_are_torchs_warm_restarts() -> None:
+    got = factors(CosineSchedule(warmup=0.0, end=0.1, cycles=4))
+    theirs = torch_factors(
+        lambda opt: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(opt, TOTAL // 4, eta_min=0.1)
+    )
+    np.testing.assert_allclose(got[:TOTAL], theirs[:TOTAL], rtol=1e-9)
+    assert got[TOTAL] == pytest.approx(0.1)  # the training is over: there is no fifth cycle
+
+
+def test_cycles_that_do_not_divide_the_epochs_end_with_epochs() -> None:
+    schedule = CosineSchedule(warmup=0.0, cycles=3)
+    assert cycle_ends(schedule, 10) == (3, 7, 10)
+    assert cycle_ends(CosineSchedule(), 10) == (10,)
+    rates = [learning_rate_factor(schedule, Progress(step, 40, 4)) for step in range(40)]
+    assert [step for step in range(40) if rates[step] == 1.0] == [0, 12, 28]
+
+
+def test_the_warm_up_of_cosine_is_inside_its_first_cycle() -> None:
+    got = factors(CosineSchedule(warmup=0.125, cycles=2))
+    np.testing.assert_allclose(got[: PER_EPOCH + 1], np.linspace(0, 1, PER_EPOCH + 1), atol=1e-12)
+    assert got[TOTAL // 2 - 1] < 0.05
+    assert got[TOTAL // 2] == 1.0
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ConstantSchedule(warmup=0.25),
+        PowerSchedule(warmup=0.25),
+        ExponentialSchedule(warmup=0.25),
+        PiecewiseSchedule(warmup=0.25),
+        PerformanceSchedule(warmup=0.25),
+    ],
+    ids=lambda schedule: schedule.name,
+)
+def test_warm_up_multiplies_the_schedule_by_a_line_from_0_to_1(schedule: Any) -> None:
+    cold = factors(schedule.model_copy(update={"warmup": 0.0}))
+    np.testing.assert_allclose(factors(schedule), cold * np.minimum(1, SHARES / 0.25), rtol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=lambda schedule: schedule.name)
+def test_every_factor_is_between_0_and_1(schedule: Schedule) -> None:
+    got = factors(schedule, val_losses=(1.0,) * 20)
+    assert all(0 <= factor <= 1 for factor in got)
+    assert max(got) > 0
+
+
+@pytest.mark.parametrize("step", [-1, TOTAL + 1])
+def test_a_step_outside_of_the_training_is_refused(step: int) -> None:
+    with pytest.raises(ValueError, match="between 0 and total_steps"):
+        Progress(step, TOTAL, PER_EPOCH)
+
+
+# ---- what cannot work is found before training ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "words"),
+    [
+        (PiecewiseSchedule(boundaries=(3, 10), unit="epochs"), 10, "10 is never reached"),
+        (PerformanceSchedule(patience=5), 6, "7 epochs or more"),
+        (CosineSchedule(cycles=4), 3, "more than total_epochs=3"),
+        (CosineSchedule(cycles=4, warmup=0.3), 8, "all of the first of 4 cycles"),
+    ],
+)
+def test_a_schedule_that_never_reaches_its_end_is_found(schedule: Schedule, epochs: int, words: str) -> None:
+    problem = unreachable(schedule, epochs)
+    assert problem is not None
+    assert words in problem
+    values = {"name": "test", "way": "scratch", "preprocess": {"size": 8}, "total_epochs": epochs}
+    with pytest.raises(ConfigError) as caught:
+        parse_recipe(values | {"schedule": schedule.model_dump()})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        PiecewiseSchedule(boundaries=(3, 10), unit="epochs"),
+        PiecewiseSchedule(boundaries=(0.3, 0.99)),
+        PerformanceSchedule(patience=9),
+        CosineSchedule(cycles=11, warmup=0.01),
+        OneCycleSchedule(end=0.1, tail=0.1),
+    ],
+)
+def test_a_schedule_that_ends_in_time_is_accepted(schedule: Schedule) -> None:
+    assert unreachable(schedule, 11) is None
+
+
+def test_the_shortest_training_in_which_performance_acts() -> None:
+    schedule = PerformanceSchedule(patience=2)
+    assert unreachable(schedule, 3) is not None
+    assert unreachable(schedule, 4) is None
+    progress = Progress(step=3, total_steps=4, steps_per_epoch=1, val_losses=(1.0, 1.0, 1.0))
+    assert learning_rate_factor(schedule, progress) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=lambda schedule: schedule.name)
+def test_the_defaults_fit_the_default_number_of_epochs(schedule: Schedule) -> None:
+    assert (
+        ScratchRecipe(name="test", preprocess=PreprocessConfig(size=8), schedule=schedule).schedule
+        == schedule
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"name": "piecewise", "boundaries": []}, "at least one time"),
+        ({"name": "piecewise", "boundaries": [0.5], "factors": [1, 0.1, 0.01]}, "need 2 factors"),
+        ({"name": "piecewise", "boundaries": [0.5, 0.5]}, "must rise"),
+        ({"name": "piecewise", "boundaries": [0.5], "factors": [1, 1]}, "equal factors"),
+        ({"name": "piecewise", "boundaries": [3, 6]}, "unit=epochs"),
+        ({"name": "one-cycle", "peak_at": 0.5, "tail": 0.5}, "peak_at + tail"),
+        ({"name": "one-cycle", "tail": 0.1}, "tail has no effect"),
+        ({"name": "one-cycle", "tail_end": 0.1}, "tail_end has no effect"),
+        ({"name": "constant", "warmup": 1.0}, "warmup"),
+        ({"name": "exponential", "factor": 1.0}, "factor"),
+        ({"name": "performance", "divide_by": 1.0}, "divide_by"),
+    ],
+)
+def test_a_schedule_without_meaning_is_refused(values: dict[str, Any], words: str) -> None:
+    recipe = {"name": "test", "way": "scratch", "preprocess": {"size": 8}, "schedule": values}
+    with pytest.raises(ConfigError) as caught:
+        parse_recipe(recipe)
+    assert words in str(caught.value)
+
+
+def test_a_word_is_a_schedule_with_its_defaults() -> None:
+    recipe = parse_recipe({"name": "test", "way": "scratch", "preprocess": {"size": 8}, "schedule": "cosine"})
+    assert isinstance(recipe, ScratchRecipe)
+    assert recipe.schedule == CosineSchedule()
