@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +20,11 @@ class Batches:
     above batch_size.
     """
 
-    def __init__(self, n: int, batch_size: int, seed: int) -> None:
-        """n: training images, at least 1. batch_size: at least 1, images. Raises ConfigError otherwise."""
+    def __init__(self, n: int, batch_size: int, seed: int, *, balanced: Tensor | None = None) -> None:
+        """n: training images, at least 1. batch_size: at least 1, images. Raises ConfigError otherwise.
+
+        balanced: (n,) int64 labels; an epoch then consists of n draws, equally many of each class.
+        """
         if n < 1:
             raise ConfigError(f"n={n} must be at least 1: there is nothing to train on.")
         if batch_size < 1:
@@ -28,15 +32,47 @@ class Batches:
         self.n = n
         self.batch_size = batch_size
         self.seed = seed
+        self._classes = None if balanced is None else _rows_by_class(balanced.cpu().numpy())
 
     def __len__(self) -> int:
         """Batches in an epoch: n / batch_size, rounded up."""
         return math.ceil(self.n / self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
-        """(n,) int64: the permutation of 0..n-1 of this epoch."""
-        return torch.randperm(self.n, generator=generator(self.seed, "order", epoch))
+        """(n,) int64: the rows of this epoch in their order, a permutation of 0..n-1 unless balanced."""
+        draw = generator(self.seed, "order", epoch)
+        if self._classes is None:
+            return torch.randperm(self.n, generator=draw)
+        rows = _balanced(self._classes, self.n, draw)
+        return rows[torch.randperm(self.n, generator=draw)]
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
         """The batches of an epoch, each (b,) int64 row numbers; from batch number `start` on, to resume."""
         yield from self.order(epoch).tensor_split(len(self))[start:]
+
+    def draws(self, number: int) -> Tensor | None:
+        """Which of an epoch's n draws of augmentation batch `number` (from 0) takes; None: each row its own.
+
+        Where rows come several times in an epoch, each time has the draw of its place in the epoch.
+        """
+        return None if self._classes is None else torch.arange(self.n).tensor_split(len(self))[number]
+
+
+def _rows_by_class(labels: np.ndarray) -> list[Tensor]:
+    """The rows of each class that has any."""
+    return [torch.from_numpy(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+
+
+def _balanced(classes: list[Tensor], n: int, draw: torch.Generator) -> Tensor:
+    """(n,) rows: n / K of each class, the remainder one more for some classes at random.
+
+    Within a class, how often two images come differs by at most one.
+    """
+    share, remainder = divmod(n, len(classes))
+    more = set(torch.randperm(len(classes), generator=draw)[:remainder].tolist())
+    parts = []
+    for number, rows in enumerate(classes):
+        wanted = share + (number in more)
+        shuffled = rows[torch.randperm(len(rows), generator=draw)]
+        parts.append(shuffled.repeat(math.ceil(wanted / len(rows)))[:wanted])
+    return torch.cat(parts)

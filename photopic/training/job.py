@@ -11,16 +11,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from photopic.config import AnyRecipe
+from photopic.config import AnyRecipe, BinaryCrossEntropy, CrossEntropy, FrozenRecipe, Loss
 from photopic.data.dataset import DataSet, Excluded
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore, open_pixel_store
-from photopic.errors import DataError, TrainingError
+from photopic.errors import ConfigError, DataError, TrainingError
 from photopic.evaluation.metrics import accuracy, log_loss
 from photopic.runtime import Runtime
-from photopic.training.loop import Record, Validation
+from photopic.training.classes import check_classes, class_weights
+from photopic.training.loop import Validation
+from photopic.training.losses import image_losses
+from photopic.training.meter import Record
 
 Report = Callable[[Record], None]
+_CROSS_ENTROPY = CrossEntropy()
 
 
 def ignore(record: Record) -> None:
@@ -50,10 +54,22 @@ class Job:
     """Time for the training itself."""
     allow_download: bool = False
     """Whether pretrained weights may be fetched."""
+    keep: Callable[[str, Mapping[str, torch.Tensor]], None] | None = None
+    """Stores weights that the recipe wants kept beside the selected ones, under a file name; None: there is
+    no place for them."""
     strict: bool = False
     """Whether an image that cannot be read is an error instead of an exclusion."""
     excluded: list[Excluded] = field(default_factory=list)
     """Images that were listed in the index but could not be read later."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for options that do not suit the classes, or need a run folder."""
+        check_classes(self.recipe, self.dataset.class_names)
+        if isinstance(self.recipe, FrozenRecipe) or self.keep is not None:
+            return
+        for option in ("checkpoint_name", "snapshots"):
+            if getattr(self.recipe, option):
+                raise ConfigError(f"{option} needs a run folder: take photopic.train, or leave it out.")
 
     @property
     def num_classes(self) -> int:
@@ -64,6 +80,10 @@ class Job:
         """(N,) int64 labels of index rows."""
         labels: np.ndarray = self.dataset.index.labels[rows]
         return labels
+
+    def class_weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """(K,) float64 factors on the loss, measured on these training rows; None where all are 1."""
+        return class_weights(self.recipe.class_weights, self.labels(rows), self.dataset.class_names)
 
     def pixels(self, split_or_rows: str | np.ndarray, preprocess: Preprocess) -> PixelStore:
         """The stored pixels of a split; images that turn out unreadable are left out and noted.
@@ -124,11 +144,17 @@ class Fitted:
     """What ended the training early; the weights are then the best ones before."""
 
 
-def validation_of(logits: np.ndarray, labels: np.ndarray) -> Validation:
-    """Accuracy and log loss of some logits; of logits that are not finite the loss is infinite."""
+def validation_of(logits: np.ndarray, labels: np.ndarray, loss: Loss = _CROSS_ENTROPY) -> Validation:
+    """Accuracy and mean loss of some logits, the loss without smoothing and class weights.
+
+    Of logits that are not finite the loss is infinite.
+    """
     if not np.isfinite(logits).all():
         return Validation(0.0, float("inf"))
-    return Validation(accuracy(logits, labels), log_loss(logits, labels))
+    if isinstance(loss, CrossEntropy | BinaryCrossEntropy):
+        return Validation(accuracy(logits, labels), log_loss(logits, labels))
+    losses = image_losses(loss, torch.from_numpy(logits), torch.from_numpy(labels))
+    return Validation(accuracy(logits, labels), losses.double().mean().item())
 
 
 def label_tensor(job: Job, rows: np.ndarray) -> torch.Tensor:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from photopic.augment.mix import Mix
-from photopic.config import FineTuneRecipe, ScratchRecipe
+from photopic.config import FineTuneRecipe, ScratchRecipe, SelectBy
 from photopic.data.batches import Batches
-from photopic.errors import TrainingError
+from photopic.models.layered import activity_penalty
 from photopic.runtime import Runtime, derive_seed
 from photopic.training.average import WeightAverage
+from photopic.training.losses import step_loss
+from photopic.training.meter import Meter, Record, check_finite
+from photopic.training.optimizers import clip_gradients
+from photopic.training.regularisers import add_penalty_gradients, limit_norms
 from photopic.training.schedules import Progress, learning_rate_factor
+from photopic.training.stopping import stop_reason
 
-Record = dict[str, Any]
 RECORDS_PER_EPOCH = 10
 
 
@@ -43,14 +44,22 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class Validation:
-    """The score that selects: accuracy, and the loss where accuracies tie."""
+    """The numbers that select an epoch."""
 
     accuracy: float
     loss: float
 
-    def beats(self, other: Validation | None) -> bool:
-        """Whether this is better than `other`; anything is better than nothing."""
-        return other is None or (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+    def beats(self, other: Validation | None, select_by: SelectBy = "val_accuracy") -> bool:
+        """Whether this, the later one, is to be kept instead of `other`; anything is better than nothing.
+
+        val_accuracy: the higher accuracy, and the lower loss where accuracies tie. val_loss: the other way
+        round. last: always.
+        """
+        if other is None or select_by == "last":
+            return True
+        if select_by == "val_loss":
+            return (-self.loss, self.accuracy) > (-other.loss, other.accuracy)
+        return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
 
 
 @dataclass(frozen=True)
@@ -107,17 +116,19 @@ def fit(
     runtime: Runtime,
     report: Callable[[Record], None],
     save: Callable[[TrainingState], None],
+    class_weights: Tensor | None = None,
 ) -> None:
-    """Train `state.model` from `state.epoch` to the recipe's last epoch.
+    """Train `state.model` from `state.epoch` to the recipe's last epoch, or to where its rules say stop.
 
-    labels: (N,) int64 on the device. Every random choice is a function of (seed, epoch, image), so a training
-    that starts from a saved state ends in the same weights as one that was never stopped.
-    Raises TrainingError when the loss is not finite.
+    labels: (N,) int64 on the device. class_weights: (K,) float32 there. Every random choice is a function of
+    (seed, epoch, image), so a training that starts from a saved state ends in the same weights as one that
+    was never stopped. Raises TrainingError when the loss is not finite.
     """
-    batches = Batches(len(inputs), recipe.batch_size, seed)
+    balanced = labels if recipe.sampling == "balanced" else None
+    batches = Batches(len(inputs), recipe.batch_size, seed, balanced=balanced)
     total_steps = recipe.total_epochs * len(batches)
     every = max(1, len(batches) // RECORDS_PER_EPOCH)
-    while state.epoch < recipe.total_epochs:
+    while state.epoch < recipe.total_epochs and stop_reason(recipe, state.history) is None:
         with _seeded(derive_seed(seed, "layers", state.epoch), runtime):
             inputs.start_epoch(state.epoch)
             state.model.train()
@@ -128,23 +139,19 @@ def fit(
                 factor = learning_rate_factor(recipe.schedule, progress)
                 for group in state.optimizer.param_groups:
                     group["lr"] = group["peak_lr"] * factor
-                images, _ = inputs.batch(rows)
+                images, mix = inputs.batch(rows, batches.draws(number - 1))
                 targets = labels[rows.to(labels.device)]
                 with runtime.autocast():
                     logits = state.model(images)
-                    loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-                loss.backward()  # type: ignore[no-untyped-call]
-                state.optimizer.step()
-                state.optimizer.zero_grad(set_to_none=True)
-                if state.average is not None:
-                    state.average.update(state.model)
-                meter.add(loss, logits, targets)
+                    loss = step_loss(recipe, logits, targets, mix, class_weights)
+                update(state, recipe, loss)
+                meter.add(loss, logits, targets, mix)
                 if number % every == 0 or number == len(batches):
                     report(meter.step_record(step, total_steps, state.optimizer.param_groups[0]["lr"]))
         record = meter.epoch_record(step)
         validation = validate(state.scored_model)
-        _check_finite(validation.loss, "validation", step, state.epoch)
-        if validation.beats(state.best.validation if state.best else None):
+        check_finite(validation.loss, "validation", step, state.epoch)
+        if validation.beats(state.best.validation if state.best else None, recipe.select_by):
             state.best = Best(state.epoch, validation, _copy_weights(state.scored_model))
         assert state.best is not None
         state.history.append(
@@ -160,58 +167,24 @@ def fit(
             }
         )
         save(state)
+    reason = stop_reason(recipe, state.history)
+    if reason is not None:
+        report({"event": "stopped", "epoch": state.epoch - 1, "reason": reason})
 
 
-class Meter:
-    """Sums of an epoch, kept on the device and read only at records."""
-
-    def __init__(self, epoch: int, device: torch.device) -> None:
-        self.epoch = epoch
-        self._sums = torch.zeros(3, device=device)  # loss × images, correct, images
-        self._start = time.perf_counter()
-
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: its mean loss, and its correct answers as the network gave them while it learned."""
-        n = len(labels)
-        correct = (logits.detach().argmax(1) == labels).sum()
-        self._sums += torch.stack([loss.detach().float() * n, correct.float(), correct.new_tensor(n).float()])
-
-    def step_record(self, step: int, total_steps: int, learning_rate: float) -> Record:
-        """What is known so far in this epoch. Raises TrainingError when the loss is not finite."""
-        loss, correct, images = self._sums.tolist()
-        _check_finite(loss, "training", step, self.epoch)
-        return {
-            "event": "step",
-            "epoch": self.epoch,
-            "step": step,
-            "total_steps": total_steps,
-            "learning_rate": learning_rate,
-            "train_loss": loss / images,
-            "train_accuracy": correct / images,
-            "images_per_second": images / (time.perf_counter() - self._start),
-        }
-
-    def epoch_record(self, step: int) -> Record:
-        """The epoch's averages over all its images."""
-        loss, correct, images = self._sums.tolist()
-        seconds = time.perf_counter() - self._start
-        return {
-            "event": "epoch",
-            "epoch": self.epoch,
-            "step": step,
-            "train_loss": loss / images,
-            "train_accuracy": correct / images,
-            "seconds": seconds,
-            "images_per_second": images / seconds,
-        }
-
-
-def _check_finite(loss: float, what: str, step: int, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"the {what} loss is not finite at step {step} (epoch {epoch}). "
-            "Lower the learning rate; the weights of the best epoch before are kept."
-        )
+def update(state: TrainingState, recipe: ScratchRecipe | FineTuneRecipe, loss: Tensor) -> None:
+    """One step down the loss and the penalties, which are not reported; then what holds for the weights."""
+    activity = activity_penalty(state.model)
+    (loss if activity is None else loss + activity).backward()  # type: ignore[no-untyped-call]
+    if recipe.regularizer.is_active:
+        add_penalty_gradients(state.model, recipe.regularizer)
+    clip_gradients(recipe.optimizer, state.model.parameters())
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    if recipe.max_norm is not None:
+        limit_norms(state.model.modules(), recipe.max_norm)
+    if state.average is not None:
+        state.average.update(state.model)
 
 
 def _copy_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ from photopic.training.choose import Choice
 from photopic.training.finetune import train_finetune
 from photopic.training.frozen import train_frozen
 from photopic.training.job import Fitted, Job, Report
-from photopic.training.loop import Record
+from photopic.training.meter import Record
 from photopic.training.scratch import train_scratch
 
 SPLITS = ("train", "val", "test")
