@@ -23,7 +23,14 @@ from photopic.config.losses import (
     MeanSquaredError,
     Regularizer,
 )
-from photopic.config.networks import BackboneConfig, FastModel, ScratchModel, TimmModel
+from photopic.config.networks import (
+    BackboneConfig,
+    ClassicModel,
+    FastModel,
+    LayersModel,
+    ScratchModel,
+    TimmModel,
+)
 from photopic.config.optimizers import (
     SGD,
     Adadelta,
@@ -67,6 +74,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "BlurConfig",
     "ClassWeights",
+    "ClassicModel",
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
@@ -80,6 +88,7 @@ __all__ = [
     "Fraction",
     "Frozen",
     "FrozenRecipe",
+    "LayersModel",
     "Lion",
     "Loss",
     "MeanSquaredError",

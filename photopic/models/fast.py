@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from photopic.config import FastModel
 from photopic.errors import ConfigError
 from photopic.models.layers import BatchNorm, Conv, Whitening
+from photopic.models.two_classes import TwoClassLogits
 
 
 class Activation(nn.Module):
@@ -82,8 +83,9 @@ class FastNet(nn.Module):
             blocks.append(Block(width, out_channels, depth, config))
             width = out_channels
         self.blocks = nn.ModuleList(blocks)
-        self.dropout = config.dropout
-        self.head = nn.Linear(width, num_classes, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.num_features = width
+        self.head: nn.Linear | None = nn.Linear(width, num_classes, bias=False)
         with torch.no_grad():
             self.head.weight.div_(self.head.weight.std())
 
@@ -95,13 +97,14 @@ class FastNet(nn.Module):
         return Whitening(channels, size, stride, bias=config.whitening_bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised float images (N, C, H, W) -> logits (N, num_classes)."""
+        """Normalised float images (N, C, H, W) -> logits (N, num_classes); features (N, D) without a head."""
         x = images if self.whitening is None else self.activation(self.whitening(images))
         for block in self.blocks:
             x = block(x)
         x = x.amax(dim=(2, 3))
-        if self.dropout:
-            x = F.dropout(x, self.dropout, self.training)
+        x = self.dropout(x)
+        if self.head is None:
+            return x
         logits: Tensor = self.head(x)
         return logits / x.shape[1]  # keeps logits small at the start, while the head's weights have std 1
 
@@ -111,5 +114,6 @@ def initialise(model: nn.Module, images: Tensor) -> None:
 
     images: (N, C, H, W) float, normalised as in training; a mixture of all classes.
     """
+    model = model.network if isinstance(model, TwoClassLogits) else model
     if isinstance(model, FastNet) and model.whitening is not None:
         model.whitening.fit(images)

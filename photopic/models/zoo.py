@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from photopic.config import AnyRecipe, FastModel, PreprocessConfig, ScratchRecipe
+from photopic.config.networks import ClassicModel, LayersModel, TimmModel
 from photopic.errors import ConfigError
 from photopic.models.backbones import BackboneClassifier, build_features, create_timm, feature_size
+from photopic.models.classic import classic_layers
+from photopic.models.fast import FastNet
+from photopic.models.layered import build_layers, check_layers
+from photopic.models.two_classes import TwoClassLogits
 from photopic.models.weights import BUNDLED
 
 
@@ -30,23 +35,49 @@ class ModelInfo:
 def build_model(recipe: AnyRecipe, num_classes: int) -> nn.Module:
     """The recipe's network with random weights: images (N, C, S, S) to logits (N, num_classes).
 
-    Needs neither pretrained weights nor a network connection, so it can take the weights of a run.
-    Raises ModelError for an unknown architecture, ConfigError for channels that it cannot take.
+    Needs neither pretrained weights nor a network connection, so it can take the weights of a run. With
+    binary cross-entropy a network from scratch has one output, which becomes two logits.
+    Raises ModelError for an unknown architecture, ConfigError for channels that it cannot take, for layers
+    that do not fit each other, and for binary cross-entropy with other than two classes.
     """
     if isinstance(recipe, ScratchRecipe):
-        if isinstance(recipe.model, FastModel):
-            from photopic.models.fast import FastNet
-
-            return FastNet(recipe.model, recipe.preprocess.channels, num_classes, recipe.preprocess.size)
-        return create_timm(
-            recipe.model.name,
-            num_classes=num_classes,
-            drop_rate=recipe.model.dropout,
-            in_chans=recipe.preprocess.channels,
-        )
+        if recipe.loss.name != "binary-cross-entropy":
+            return _build_scratch(recipe, num_classes)
+        if num_classes != 2:
+            raise ConfigError(
+                f"loss: binary-cross-entropy is for two classes, but there are {num_classes}. "
+                "Use cross-entropy."
+            )
+        return TwoClassLogits(_build_scratch(recipe, 1))
     check_backbone_input(recipe.preprocess, recipe.backbone.name)
     backbone = build_features(recipe.backbone.name)
     return BackboneClassifier(backbone, feature_size(backbone), num_classes)
+
+
+def _build_scratch(recipe: ScratchRecipe, outputs: int) -> nn.Module:
+    channels, size = recipe.preprocess.channels, recipe.preprocess.size
+    match recipe.model:
+        case FastModel():
+            return FastNet(recipe.model, channels, outputs, size)
+        case LayersModel() | ClassicModel():
+            return build_layers(as_layers(recipe.model, size), channels, size, outputs)
+        case TimmModel(name=name, dropout=dropout):
+            return create_timm(name, num_classes=outputs, drop_rate=dropout, in_chans=channels)
+
+
+def check_network(recipe: AnyRecipe) -> None:
+    """Raises ConfigError, naming the layer, if the layers of the recipe's network do not fit each other.
+
+    Costs milliseconds and builds nothing; networks that are no layer lists are not looked at.
+    """
+    if isinstance(recipe, ScratchRecipe) and isinstance(recipe.model, LayersModel | ClassicModel):
+        channels, size = recipe.preprocess.channels, recipe.preprocess.size
+        check_layers(as_layers(recipe.model, size), channels, size, outputs=1)
+
+
+def as_layers(model: LayersModel | ClassicModel, size: int) -> LayersModel:
+    """The layer list of a classic network; a layer list as it is. size: side of the input, pixels."""
+    return classic_layers(model, size) if isinstance(model, ClassicModel) else model
 
 
 def check_backbone_input(preprocess: PreprocessConfig, name: str) -> None:
