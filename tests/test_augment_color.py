@@ -1,4 +1,4 @@
-"""photopic.augment.color against Pillow's ImageEnhance, and photopic.augment.mix against slices."""
+"""photopic.augment.color against Pillow's ImageEnhance, and cutout of photopic.augment.erasing against slices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from photopic.augment.color import apply_brightness, apply_contrast, apply_saturation, draw_factor, grey
-from photopic.augment.mix import apply_cutout, draw_cutout
+from photopic.augment.erasing import apply_cutout, draw_cutout
 
 Apply = Callable[[Tensor, Tensor], Tensor]
 OPERATIONS: list[tuple[Apply, type]] = [

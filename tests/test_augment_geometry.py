@@ -109,7 +109,8 @@ def test_the_map_that_does_nothing_returns_the_pixels(fill_mode: str) -> None:
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
 @pytest.mark.parametrize("shift", [0, 1, 4, 30])
 def test_whole_pixels_are_numpys_pad_crop_and_flip(fill_mode: str, shift: int) -> None:
-    config = AugmentConfig(width_shift_range=shift, height_shift_range=shift)
+    pixels = shift + 1 if shift else 0  # the whole number n is -(n-1)..n-1
+    config = AugmentConfig(width_shift_range=pixels, height_shift_range=pixels)
     images = torch.randint(0, 256, (12, 3, 11, 11), dtype=torch.uint8)
     affine = maps(12, config, 11)
     rows, columns = torch.arange(12) % 2 == 0, torch.arange(12) % 3 == 0
@@ -134,17 +135,38 @@ def test_whole_pixels_and_resampling_agree(fill_mode: str) -> None:
     torch.testing.assert_close(apply_affine(images, affine, fill_mode=fill_mode), exact, rtol=0, atol=1e-9)
 
 
-def test_shifts_below_one_are_fractions_and_from_one_on_whole_pixels() -> None:
-    uniform = torch.linspace(0, 1, 1001)
-    part = draw_shift(uniform, 0.25, 32)
+EVEN = (torch.arange(3000) + 0.5) / 3000
+
+
+def test_a_shift_below_one_is_a_fraction_of_the_side() -> None:
+    part = draw_shift(torch.linspace(0, 1, 1001), 0.25, 32)
     assert part.min() == -8
     assert part.max() == 8
     assert len(part.unique()) == 1001
-    values, counts = draw_shift((uniform[:-1] + 0.0005), 2, 32).unique(return_counts=True)
-    assert values.tolist() == [-2, -1, 0, 1, 2]
-    assert counts.tolist() == [200] * 5
-    assert draw_shift(torch.tensor([1.0]), 2, 32).item() == 2
-    assert draw_shift(uniform, 0.0, 32).abs().max() == 0
+    assert draw_shift(EVEN, 0.0, 32).abs().max() == 0
+
+
+def test_a_shift_of_one_point_zero_and_more_is_any_number_of_pixels() -> None:
+    for pixels in (1.0, 2.5):
+        shifts = draw_shift(torch.linspace(0, 1, 1001), pixels, 32)
+        torch.testing.assert_close(shifts, torch.linspace(-pixels, pixels, 1001).double(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_whole_shift_has_the_values_and_weights_of_keras(n: int) -> None:
+    values, counts = draw_shift(EVEN, n, 32).unique(return_counts=True)
+    sizes, signs = np.meshgrid(np.arange(n), [-1, 1])  # Keras: choice(n), then *= choice([-1, 1])
+    wanted, weights = np.unique(sizes * signs, return_counts=True)
+    assert values.tolist() == wanted.tolist()
+    assert (counts / 3000).tolist() == pytest.approx(weights / (2 * n), abs=1e-3)
+    assert draw_shift(torch.tensor([1.0]), n, 32).item() == n - 1
+
+
+def test_a_list_of_shifts_gives_each_of_its_values_alike() -> None:
+    values, counts = draw_shift(EVEN, (-2.0, 0.0, 5.5), 32).unique(return_counts=True)
+    assert values.tolist() == [-2, 0, 5.5]
+    assert counts.tolist() == [1000] * 3
+    assert draw_shift(torch.tensor([1.0]), (1.0, 4.0), 32).item() == 4
 
 
 def test_draws_fill_their_ranges_evenly() -> None:
@@ -167,12 +189,15 @@ def test_which_configurations_move_what() -> None:
     assert is_still(AugmentConfig(brightness_range=(0.5, 1.5), cutout_size=3))
     assert not is_still(AugmentConfig(horizontal_flip="alternating"))
     assert is_whole_pixels(AugmentConfig(width_shift_range=2, horizontal_flip="random", vertical_flip=True))
+    assert is_whole_pixels(AugmentConfig(width_shift_range=[-4, 4], height_shift_range=3))
     for config in (
         AugmentConfig(rotation_range=1),
         AugmentConfig(zoom_range=(1, 1.1)),
         AugmentConfig(shear_range=5),
         AugmentConfig(width_shift_range=0.1),
         AugmentConfig(width_shift_range=2, height_shift_range=0.1),
+        AugmentConfig(width_shift_range=2.0),
+        AugmentConfig(width_shift_range=[-1, 0.5]),
     ):
         assert not is_whole_pixels(config)
         assert not is_still(config)

@@ -8,12 +8,11 @@ nearest, reflect and grid-wrap. Axis letters: n images, c channels, h height, w 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from photopic.config import AugmentConfig
+from photopic.config.augment import Shift
 
 UNIFORMS = 6
 """Columns of uniform numbers that draw_affine uses: angle, row shift, column shift, shear, two zooms."""
@@ -35,25 +34,42 @@ def is_still(config: AugmentConfig) -> bool:
 
 def is_whole_pixels(config: AugmentConfig) -> bool:
     """Whether only flips and shifts by whole pixels are wanted: then nothing is interpolated."""
-    shifts = (config.width_shift_range, config.height_shift_range)
-    return not _turns(config) and not any(0 < shift < 1 for shift in shifts)
+    return not _turns(config) and _is_whole(config.width_shift_range) and _is_whole(config.height_shift_range)
+
+
+def _is_whole(shift_range: Shift) -> bool:
+    if isinstance(shift_range, tuple):
+        return all(shift.is_integer() for shift in shift_range)
+    return isinstance(shift_range, int) or shift_range == 0
 
 
 def _turns(config: AugmentConfig) -> bool:
     return config.rotation_range > 0 or config.shear_range > 0 or config.zoom_range != (1.0, 1.0)
 
 
-def draw_shift(uniform: Tensor, shift_range: float, size: int) -> Tensor:
+def draw_shift(uniform: Tensor, shift_range: Shift, size: int) -> Tensor:
     """(n,) uniform numbers in 0..1 -> (n,) shifts in pixels, float64.
 
-    shift_range below 1: a fraction of `size`, any real shift. From 1 on: whole pixels, each of
-    -shift_range..shift_range equally likely (Keras, too, takes whole numbers as whole pixels).
+    shift_range: a number v below 1: any real shift in ± v · size. A number v of type float from 1.0 on: any
+    real shift in ± v. A whole number n: a size of 0..n-1, each as likely, then a sign; so 0 is twice as likely
+    as each other shift. A tuple: one of its values, each as likely.
+
+    Source: ImageDataGenerator.get_random_transform of Keras. Its code also gives values of a list a random
+    sign, against its documentation; here they stand for themselves.
     """
     uniform = uniform.double()
-    if shift_range < 1:
-        return (2 * uniform - 1) * shift_range * size
-    pixels = math.floor(shift_range)
-    return torch.floor(uniform * (2 * pixels + 1)).clamp_(max=2 * pixels) - pixels
+    if isinstance(shift_range, tuple):
+        shifts = torch.tensor(shift_range, dtype=torch.float64, device=uniform.device)
+        return shifts[_choose(uniform, len(shift_range))]
+    if isinstance(shift_range, int) and shift_range >= 1:
+        choice = _choose(uniform, 2 * shift_range)
+        return (choice // 2 * (2 * (choice % 2) - 1)).double()
+    return (2 * uniform - 1) * shift_range * (size if shift_range < 1 else 1)
+
+
+def _choose(uniform: Tensor, n: int) -> Tensor:
+    """One of 0..n-1 for each number in 0..1, int64."""
+    return torch.floor(uniform * n).long().clamp_(max=n - 1)
 
 
 def draw_affine(uniform: Tensor, config: AugmentConfig, size: int) -> Tensor:

@@ -1,4 +1,11 @@
-"""Takes content away from images: cutout (DeVries and Taylor 2017, arXiv:1708.04552)."""
+"""Mixes the images of a batch in pairs, and their labels with them: mixup and CutMix.
+
+mixup (Zhang 2017, arXiv:1710.09412): λ·image + (1 − λ)·partner, λ from Beta(alpha, alpha).
+CutMix (Yun 2019, arXiv:1905.04899): a rectangle of the partner, 1 − λ of the area before its parts outside of
+the image are cut off, is pasted into the image; the weights of the labels are the areas that are seen.
+
+Partners depend on (seed, epoch, the rows of the batch) alone. So a resumed training sees the same.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +13,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from photopic.augment.erasing import box_mask
+from photopic.config import AugmentConfig
+from photopic.runtime import generator
+
+_UNIFORMS = 6  # order, which of both, weights of mixup and CutMix, centre of the rectangle (two)
 
 
 @dataclass(frozen=True)
@@ -21,33 +34,114 @@ class Mix:
     """(b,) float32, 0..1: share of the image itself."""
 
 
-def draw_cutout(uniform: Tensor, size: int) -> Tensor:
-    """(n, 2) uniform numbers in 0..1 -> (n, 2) int64 centres (row, column), each pixel equally likely."""
-    return (uniform.double() * size).to(torch.int64).clamp_(max=size - 1)
+@dataclass(frozen=True)
+class MixDraw:
+    """What the mixing of an epoch needs, for each of n rows; on the CPU."""
+
+    order: Tensor
+    """(n,) float: the images of a batch, sorted by it, have the one before them as partner."""
+    choice: Tensor
+    """(n,) float in 0..1: that of the first image in this order chooses between mixup and CutMix."""
+    weight: Tensor
+    """(n,) float32: λ of mixup."""
+    box: Tensor
+    """(n, 4) int64: CutMix's rectangle, inside the image: first row, first column, ends."""
 
 
-def apply_cutout(images: Tensor, centre: Tensor, side: int, colour: Tensor) -> Tensor:
-    """Fill a square of `side` pixels around each image's centre; a part outside the image is lost.
+class Mixer:
+    """mixup, CutMix, or in each batch one of both, each as likely."""
 
-    images: (n, c, h, w). centre: (n, 2). colour: (c,) for all images, or (n, c). Returns a new tensor. The
-    square is one pixel longer towards the top left when the side is even.
+    def __init__(self, config: AugmentConfig, size: int) -> None:
+        """config: with `mixup` or `cutmix` above 0. size: side of the square images, pixels."""
+        self.config = config
+        self.size = size
+
+    def draw(self, n: int, seed: int, epoch: int) -> MixDraw:
+        """For rows 0..n-1 of the training set in this epoch."""
+        u = torch.rand(n, _UNIFORMS, generator=generator(seed, "augment", epoch, "mix"))
+        area = 1 - draw_beta(u[:, 3], self.config.cutmix)
+        return MixDraw(
+            order=u[:, 0],
+            choice=u[:, 1],
+            weight=draw_beta(u[:, 2], self.config.mixup).float(),
+            box=draw_paste(u[:, 4:6], area, self.size, self.size),
+        )
+
+    def apply(self, images: Tensor, draw: MixDraw, rows: Tensor) -> tuple[Tensor, Mix]:
+        """Mixed images (b, c, h, w) and how. rows: (b,) int64, the row of each image."""
+        rows = rows.cpu()
+        partners = choose_partners(draw.order[rows])
+        if self._pastes(draw, rows):
+            box = draw.box[rows]
+            mix = _on(Mix(partners, own_share(box, *images.shape[2:])), images.device)
+            return apply_cutmix(images, mix.partners, box), mix
+        mix = _on(Mix(partners, draw.weight[rows]), images.device)
+        return apply_mixup(images, mix.partners, mix.weight), mix
+
+    def _pastes(self, draw: MixDraw, rows: Tensor) -> bool:
+        """Whether this batch has CutMix."""
+        if len(rows) == 0 or not (self.config.mixup and self.config.cutmix):
+            return self.config.cutmix > 0
+        return bool(draw.choice[rows[draw.order[rows].argmin()]] < 0.5)
+
+
+# ---- draw ------------------------------------------------------------------------------------------------
+
+
+def draw_beta(uniform: Tensor, alpha: float) -> Tensor:
+    """(n,) uniform numbers in 0..1 -> (n,) numbers with the distribution Beta(alpha, alpha), float64.
+
+    By the inverse of its distribution function: each number depends on its own uniform alone. alpha 0: ones.
     """
-    channels = images.shape[1]
-    first = centre.to(images.device) - side // 2
-    rows = _inside(first[:, :1], side, images.shape[2])
-    columns = _inside(first[:, 1:], side, images.shape[3])
-    colour = colour.to(images.device, images.dtype).view(-1, channels)
-    if images.is_contiguous():
-        hole = (rows[:, :, None] & columns[:, None, :])[:, None]
-        return torch.where(hole, colour[:, :, None, None], images)
-    # As rows of w·c values: an innermost axis of three channels is too short to vectorise.
-    hole = rows[:, :, None] & columns.repeat_interleave(channels, 1)[:, None, :]
-    pixel_rows = images.permute(0, 2, 3, 1).flatten(2)
-    filled = torch.where(hole, colour.repeat(1, images.shape[3])[:, None, :], pixel_rows)
-    return filled.view(len(images), *images.shape[2:], channels).permute(0, 3, 1, 2)
+    if alpha == 0:
+        return torch.ones(len(uniform), dtype=torch.float64)
+    from scipy.special import betaincinv
+
+    return torch.from_numpy(betaincinv(alpha, alpha, uniform.double().numpy()))
 
 
-def _inside(first: Tensor, side: int, length: int) -> Tensor:
-    """(n, length) bool: places from `first` (n, 1) on, `side` of them."""
-    places = torch.arange(length, device=first.device)
-    return (places >= first) & (places < first + side)
+def draw_paste(uniform: Tensor, area: Tensor, height: int, width: int) -> Tensor:
+    """(n, 2) uniform numbers and (n,) shares of the area -> (n, 4) int64 boxes, cut off at the image's border.
+
+    Centres are uniform over the pixels, sides are √area of the image's, in whole pixels to both sides.
+    """
+    sides = torch.tensor([height, width])
+    centre = torch.floor(uniform.double() * sides)
+    half = torch.floor(area.double().clamp(0, 1).sqrt()[:, None] * sides / 2)
+    first, end = (centre - half).clamp_(min=0), torch.minimum(centre + half, sides)
+    return torch.cat([first, end], 1).long()
+
+
+def choose_partners(order: Tensor) -> Tensor:
+    """(b,) numbers -> (b,) int64: for each place the place of the next smaller number; for the smallest, of
+    the largest. No image is its own partner in a batch of two or more, and each is partner once."""
+    places = order.argsort(stable=True)
+    partners = torch.empty_like(places)
+    partners[places] = places.roll(1)
+    return partners
+
+
+def own_share(box: Tensor, height: int, width: int) -> Tensor:
+    """(n, 4) boxes inside the image -> (n,) float32: the share of the area outside the box."""
+    pasted = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    return (1 - pasted.double() / (height * width)).float()
+
+
+# ---- apply -----------------------------------------------------------------------------------------------
+
+
+def apply_mixup(images: Tensor, partners: Tensor, weight: Tensor) -> Tensor:
+    """weight · image + (1 − weight) · its partner; weight: (b,). A new tensor of the same memory format."""
+    share = weight.to(images.device, images.dtype)[:, None, None, None]
+    return torch.lerp(images[partners.to(images.device)], images, share, out=torch.empty_like(images))
+
+
+def apply_cutmix(images: Tensor, partners: Tensor, box: Tensor) -> Tensor:
+    """Each image with the partner's pixels inside its box (b, 4). A new tensor of the same memory format."""
+    inside = box_mask(box.to(images.device), *images.shape[2:])
+    out = torch.empty_like(images)
+    return torch.where(inside, images[partners.to(images.device)], images, out=out)
+
+
+def _on(mix: Mix, device: torch.device) -> Mix:
+    return Mix(mix.partners.to(device), mix.weight.to(device))

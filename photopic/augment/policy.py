@@ -23,7 +23,7 @@ from photopic.augment.geometry import (
     sampling_terms,
     with_flips,
 )
-from photopic.augment.mix import apply_cutout, draw_cutout
+from photopic.augment.erasing import apply_cutout, draw_cutout
 from photopic.config import AugmentConfig
 from photopic.errors import ConfigError
 from photopic.runtime import generator

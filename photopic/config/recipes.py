@@ -16,6 +16,10 @@ from photopic.config.schedules import OneCycleSchedule, Schedule, unreachable
 from photopic.config.stopping import CheckpointName, EarlyStopping, SelectBy, StopAt
 
 
+_NATIVE = PreprocessConfig(size=224, crop_fraction=0.875, interpolation="bicubic")
+"""As most pretrained networks, the bundled one too, were trained to see photos."""
+
+
 class _BaseRecipe(Frozen):
     name: str
     """The recipe's name."""
@@ -113,17 +117,39 @@ class FineTuneRecipe(_GradientRecipe):
     way: Literal["fine-tune"] = "fine-tune"
     backbone: BackboneConfig = BackboneConfig()
     """The pretrained network."""
+    preprocess: PreprocessConfig = _NATIVE
+    """How files become network input; with the backbone of a run it is that run's."""
     unfreeze_from: str = "blocks.5"
-    """First layer (a module name of the backbone) that is trained; everything before it stays frozen."""
+    """First layer (a module name of the backbone) that is trained, everything before it stays frozen; or all."""
+    head_start: Literal["logistic", "random"] = "logistic"
+    """logistic: the head begins as the best logistic regression on the untouched backbone's features, which is
+    a candidate for the best weights too; random: as any new layer."""
+    frozen_epochs: int = Field(default=0, ge=0)
+    """First epochs, in which the head alone is trained and the whole backbone stays as it is."""
+    unfrozen_rate: float = Field(default=1.0, gt=0, le=1)
+    """Factor on all learning rates after frozen_epochs."""
     layer_decay: float = Field(default=0.8, gt=0, le=1)
     """Factor on the learning rate from one unfrozen layer group to the one below it."""
     batch_norm: Literal["frozen", "train"] = "frozen"
     """Statistics of unfrozen batch norms: kept as pretrained, or updated."""
 
+    @model_validator(mode="after")
+    def _check_unfreezing(self) -> FineTuneRecipe:
+        if self.frozen_epochs >= self.total_epochs:
+            raise ValueError(
+                f"frozen_epochs={self.frozen_epochs} leaves none of total_epochs={self.total_epochs} for the "
+                "backbone: lower it, or choose the way frozen"
+            )
+        if self.unfrozen_rate != 1.0 and self.frozen_epochs == 0:
+            raise ValueError("unfrozen_rate has no effect with frozen_epochs=0: set frozen_epochs, or lower the rate")
+        return self
+
 
 class FrozenRecipe(_BaseRecipe):
     """Compute a pretrained backbone's features once and train a logistic head on them."""
 
+    preprocess: PreprocessConfig = _NATIVE
+    """How files become network input; with the backbone of a run it is that run's."""
     way: Literal["frozen"] = "frozen"
     backbone: BackboneConfig = BackboneConfig()
     """The pretrained network."""
