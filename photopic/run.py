@@ -5,6 +5,8 @@
     weights.safetensors  the selected weights
     splits.csv.gz        path, sha256, label, group and split of every image
     predictions/         index, labels and logits of val and test
+    checkpoints/         weights of each epoch that was the best so far, if the recipe names them
+    snapshots/           weights at the ends of the schedule's cycles, if the recipe wants them
     resume/              two generations of checkpoints, while the training is not complete
 
 Nothing here is a pickle, and run.json holds the SHA-256 of the files beside it.
@@ -40,6 +42,7 @@ MANIFEST = "run.json"
 LOCK = ".lock"
 RECORDS = "records.jsonl"
 WEIGHTS = "weights.safetensors"
+KEPT = ("checkpoints/", "snapshots/")
 SPLITS = "splits.csv.gz"
 
 Status = Literal["running", "interrupted", "failed", "complete"]
@@ -254,20 +257,27 @@ class Run:
 
     # ---- weights, splits, predictions -------------------------------------------------------------------
 
-    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Store the selected weights."""
+    def save_weights(self, weights: Mapping[str, Tensor], name: str = WEIGHTS) -> None:
+        """Store the selected weights, or under another name others that the recipe wants kept."""
         from safetensors.torch import save
 
-        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
-        write_bytes(self.path / WEIGHTS, content)
-        self._register(WEIGHTS)
+        content = save({key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()})
+        write_bytes(self.path / name, content)
+        self._register(name)
 
-    def load_weights(self) -> dict[str, Tensor]:
-        """The selected weights. Raises RunError when the file is missing, altered or no safetensors."""
+    def kept_weights(self) -> list[str]:
+        """Names of the other weights that the recipe had kept, in the order in which they were written."""
+        return [name for name in self.manifest.files if name.startswith(KEPT)]
+
+    def load_weights(self, name: str = WEIGHTS) -> dict[str, Tensor]:
+        """The selected weights, or others by name ("checkpoints/…", "snapshots/…").
+
+        Raises RunError when the file is missing, altered or no safetensors.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        path = self.verified(WEIGHTS)
+        path = self.verified(name)
         try:
             return load_file(path)
         except SafetensorError as error:

@@ -166,7 +166,7 @@ def test_a_checkpoint_that_does_not_fit_does_not_stop_the_training(
     def full(*arguments: Any) -> None:
         raise UserError("the disk is full")
 
-    monkeypatch.setattr("photopic.training.scratch.save_checkpoint", full)
+    monkeypatch.setattr("photopic.training.saving.save_checkpoint", full)
     told: list[dict[str, Any]] = []
     run = train(folder, tmp_path / "run", report=told.append, checkpoint_every_s=0)
     assert run.manifest.status == "complete"

@@ -155,6 +155,9 @@ class TrainingDisplay:
             return ""
         return f", {duration(elapsed / steps * (total_steps - step))} left"
 
+    def _on_stopped(self, record: Record) -> None:
+        self._say(f"stopped after epoch {record['epoch'] + 1}: {record['reason']}")
+
     def _on_interrupted(self, record: Record) -> None:
         self._say("stopping; the best weights so far are kept")
 

@@ -81,9 +81,9 @@ class Job:
         labels: np.ndarray = self.dataset.index.labels[rows]
         return labels
 
-    def class_weights(self, rows: np.ndarray) -> np.ndarray | None:
-        """(K,) float64 factors on the loss, measured on these training rows; None where all are 1."""
-        return class_weights(self.recipe.class_weights, self.labels(rows), self.dataset.class_names)
+    def class_weights(self, labels: np.ndarray) -> np.ndarray | None:
+        """(K,) float64 factors on the loss, for these labels of the training images; None where all are 1."""
+        return class_weights(self.recipe.class_weights, labels, self.dataset.class_names)
 
     def pixels(self, split_or_rows: str | np.ndarray, preprocess: Preprocess) -> PixelStore:
         """The stored pixels of a split; images that turn out unreadable are left out and noted.

@@ -7,6 +7,7 @@ import time
 from typing import TypeVar
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,7 +36,7 @@ def limit_epochs(
     """
     per_image = seconds_per_image(recipe, model, inputs, labels, job.runtime)
     epoch_s = per_image * (len(inputs) + FORWARD_SHARE * val_images)
-    epochs = recipe.total_epochs
+    planned = epochs = recipe.total_epochs
     if job.time_limit_s is not None:
         epochs = min(epochs, int(job.time_limit_s * USED_SHARE / epoch_s))
         if epochs == 0:
@@ -43,16 +44,40 @@ def limit_epochs(
                 f"one epoch takes about {epoch_s:.0f} s here, more than --time-limit allows "
                 f"({job.time_limit_s:.0f} s). Allow more, or choose a smaller recipe (`photopic recipes`)."
             )
+    recipe = _with_epochs(recipe, epochs)
     job.report(
         {
             "event": "estimate",
             "seconds": epochs * epoch_s,
             "epochs": epochs,
-            "recipe_epochs": recipe.total_epochs,
+            "recipe_epochs": planned,
             "how": f"{STEPS} measured steps",
         }
     )
-    return recipe.model_copy(update={"total_epochs": epochs})
+    return recipe
+
+
+def _with_epochs(recipe: GradientRecipe, epochs: int) -> GradientRecipe:
+    """The recipe with fewer epochs; early stopping that cannot happen any more is left out.
+
+    Raises ConfigError when another of its options does not fit so few.
+    """
+    if epochs == recipe.total_epochs:
+        return recipe
+    rule = recipe.early_stopping
+    kept = rule if rule is not None and rule.patience < epochs else None
+    values = recipe.model_dump() | {
+        "total_epochs": epochs,
+        "early_stopping": None if kept is None else kept.model_dump(),
+    }
+    try:
+        return type(recipe).model_validate(values)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(
+            f"the time limit leaves {epochs} of {recipe.total_epochs} epochs, for which the recipe is not "
+            f"made: {reason}. Allow more time, or change that option."
+        ) from None
 
 
 def seconds_per_image(

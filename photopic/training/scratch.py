@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,19 +12,26 @@ from torch import nn
 from photopic.config import FineTuneRecipe, ScratchRecipe
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore
-from photopic.errors import TrainingError, UserError
+from photopic.errors import TrainingError
 from photopic.models.fast import initialise
 from photopic.models.forward import predict_logits
 from photopic.models.zoo import build_model
 from photopic.runtime import derive_seed
 from photopic.training.average import WeightAverage
-from photopic.training.checkpoint import load_checkpoint, save_checkpoint
+from photopic.training.checkpoint import load_checkpoint
 from photopic.training.inputs import AugmentedImages
 from photopic.training.job import Fitted, Job, SplitLogits, label_tensor, validation_of
 from photopic.training.loop import Inputs, TrainingState, Validation, fit
 from photopic.training.optimizers import build_optimizer
 from photopic.training.probe import limit_epochs
+from photopic.training.saving import Saver
+from photopic.training.stopping import stop_reason
 
+SELECTION = {
+    "val_accuracy": "validation accuracy, then loss",
+    "val_loss": "validation loss, then accuracy",
+    "last": "the last epoch",
+}
 GradientRecipe = TypeVar("GradientRecipe", ScratchRecipe, FineTuneRecipe)
 
 INITIAL_IMAGES = 5000
@@ -78,7 +84,6 @@ def run_epochs(
     Afterwards `state.model` holds the best epoch's weights. A stop before the first validation keeps the
     weights as they are.
     """
-    saver = _Saver(job)
     if job.checkpoints is not None and load_checkpoint(job.checkpoints, state):
         job.report({"event": "resumed", "epoch": state.epoch})
     stopped_by: KeyboardInterrupt | TrainingError | None = None
@@ -92,7 +97,8 @@ def run_epochs(
             seed=job.seed,
             runtime=job.runtime,
             report=job.report,
-            save=saver.save,
+            save=Saver(job, recipe),
+            class_weights=_class_weights(job, labels),
         )
     except (KeyboardInterrupt, TrainingError) as stop:
         stopped_by = stop
@@ -102,31 +108,16 @@ def run_epochs(
     return stopped_by
 
 
-class _Saver:
-    """Checkpoints at the ends of epochs, but not more often than the job wants."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._last = time.monotonic()
-
-    def save(self, state: TrainingState) -> None:
-        folder = self._job.checkpoints
-        if folder is None or time.monotonic() - self._last < self._job.checkpoint_every_s:
-            return
-        try:
-            save_checkpoint(folder, state)
-        except (
-            UserError,
-            OSError,
-        ) as error:  # a full disk may be cleared before the end; hours of work are worth it
-            self._job.report({"event": "unsaved", "epoch": state.epoch, "reason": str(error)})
-        self._last = time.monotonic()
+def _class_weights(job: Job, labels: torch.Tensor) -> torch.Tensor | None:
+    """(K,) float32 on the labels' device; None where all are 1."""
+    weights = job.class_weights(labels.cpu().numpy())
+    return None if weights is None else torch.tensor(weights, dtype=torch.float32, device=labels.device)
 
 
 def validate(job: Job, recipe: GradientRecipe, model: nn.Module, store: PixelStore) -> Validation:
     """The selecting score on stored validation images, one view each."""
     logits = predict_logits(model, store.images_u8, Preprocess(recipe.preprocess), runtime=job.runtime)
-    return validation_of(logits, job.labels(store.rows))
+    return validation_of(logits, job.labels(store.rows), recipe.loss)
 
 
 def answer(job: Job, recipe: GradientRecipe, model: nn.Module, split: str) -> SplitLogits:
@@ -146,11 +137,14 @@ def fitted(
     stopped_by: KeyboardInterrupt | TrainingError | None,
 ) -> Fitted:
     """The outcome of a gradient training."""
-    selected: dict[str, Any] = {"by": "validation accuracy, then loss"}
+    selected: dict[str, Any] = {"by": SELECTION[recipe.select_by]}
     if state.best is not None:
         selected |= {
             "epoch": state.best.epoch,
             "val_accuracy": state.best.validation.accuracy,
             "val_loss": state.best.validation.loss,
         }
+    stopped = stop_reason(recipe, state.history)
+    if stopped is not None:
+        selected["stopped"] = stopped
     return Fitted(recipe, state.model, selected, answer_split, stopped_by)

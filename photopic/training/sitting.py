@@ -1,9 +1,9 @@
 """One stretch of work on a run: train, store what came out, score the test split once, close.
 
 Everything that happens is reported as records, plain dictionaries with an "event": `index`, `data`, `split`,
-`recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `excluded`, `resumed`, `restarted`, `unsaved`,
-`interrupted`, `scored`, `done`. Progress displays, log files and pages read them; nothing else tells them
-anything. The records `step` and `epoch` are also kept in records.jsonl.
+`recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `stopped`, `excluded`, `resumed`, `restarted`,
+`unsaved`, `interrupted`, `scored`, `done`. Progress displays, log files and pages read them; nothing else
+tells them anything. The records `step` and `epoch` are also kept in records.jsonl.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class Sitting:
             checkpoint_every_s=self.options.checkpoint_every_s,
             # a resumed training keeps the epochs that were planned in its first sitting
             time_limit_s=None if self.run.manifest.planned else self.options.time_limit_s,
+            keep=lambda name, weights: self.run.save_weights(weights, name),
             allow_download=self.options.allow_download,
             strict=self.options.strict,
         )
