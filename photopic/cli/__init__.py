@@ -36,6 +36,11 @@ COMMANDS = {
 }
 for name, (target, summary) in COMMANDS.items():
     app.command(target, name=name, help=summary)
+app.command(
+    "photopic.cli.course:course_app",
+    name="course",
+    help="The course's experiments: list them, run them, join their results.",
+)
 data_app.command(
     "photopic.cli.data:show", name="show", help="Counts, sizes, modes, bad files, a contact sheet."
 )

@@ -1,0 +1,49 @@
+"""All experiments of the course. What they are stands in experiments.yaml; here, which function runs which.
+
+A literal table: listing imports none of the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+import yaml
+
+from photopic.errors import ConfigError, did_you_mean
+from photopic.lab.course.experiment import Experiment, parse_experiments
+
+_HERE = "photopic.lab.course"
+TARGETS = {
+    "C31": f"{_HERE}.convolution:c31",
+    "C33": f"{_HERE}.evaluation:c33",
+}
+"""Id → function, of every experiment that can be run."""
+
+
+@cache
+def experiments() -> tuple[Experiment, ...]:
+    """Every experiment that can be run, in the order of their ids."""
+    text = (resources.files(_HERE) / "experiments.yaml").read_text("utf-8")
+    return tuple(parse_experiments(yaml.safe_load(text), TARGETS))
+
+
+def choose(ids: Sequence[str]) -> tuple[Experiment, ...]:
+    """The experiments of these ids, in the order given, each once; "all" stands for all of them.
+
+    Upper and lower case are the same. Raises ConfigError for an unknown id, with the nearest known one.
+    """
+    known = {experiment.id: experiment for experiment in experiments()}
+    chosen: dict[str, Experiment] = {}
+    for text in ids:
+        if text.lower() == "all":
+            chosen |= known
+        elif text.upper() in known:
+            chosen[text.upper()] = known[text.upper()]
+        else:
+            hint = did_you_mean(text.upper(), known) or " `photopic course` lists them."
+            raise ConfigError(f'experiment "{text}" is not known.{hint}')
+    if not chosen:
+        raise ConfigError('no experiment was named. Name one, as C31, or "all".')
+    return tuple(chosen.values())

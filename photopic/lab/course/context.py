@@ -1,0 +1,158 @@
+"""What an experiment is given: data, a seed, a place for figures, trainings that others can reuse."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import photopic
+from photopic import api
+from photopic.config import AnyRecipe, override
+from photopic.lab.course.experiment import Drawing, Experiment, Row, Value, plain
+from photopic.lab.course.store import Training
+from photopic.training.job import Report, ignore
+from photopic.training.recipes import load_recipe, named_recipes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from photopic.api import Data, Run
+    from photopic.data.dataset import DataSet
+
+
+@dataclass
+class Context:
+    """One run of one experiment."""
+
+    experiment: Experiment
+    out: Path
+    """Folder of the course: results and trainings of all experiments."""
+    quick: bool = False
+    """Whether to take a part of the data or fewer epochs; what was shortened belongs into the notes."""
+    seed: int = 0
+    data_dir: str | Path | None = None
+    """Folder with catalog data sets."""
+    device: str = "auto"
+    report: Report = ignore
+    """Takes the records of trainings."""
+    pictures: dict[str, bytes] = field(default_factory=dict, init=False)
+    """File name → PNG, written with the outcome."""
+    trainings: list[Training] = field(default_factory=list, init=False)
+
+    def row(
+        self,
+        name: str,
+        measured: float | str | np.ndarray | None,
+        *,
+        interval: tuple[float, float] | None = None,
+        n: int | None = None,
+        note: str = "",
+        reported: Value = None,
+    ) -> Row:
+        """A row beside what the decks reported under the same name."""
+        told = self.experiment.reported_value(name)
+        low, high = interval or (None, None)
+        return Row(
+            name=name,
+            reported=told if reported is None else reported,
+            measured=plain(measured),
+            low=low,
+            high=high,
+            n=n,
+            note=note,
+        )
+
+    def draw(self, file: str, title: str, figure: Figure) -> Drawing:
+        """Keep a figure, to be stored as `file` (a .png name) beside the outcome; title: its caption."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+        self.pictures[file] = buffer.getvalue()
+        return Drawing(title=title, file=file)
+
+    def dataset(self, name: str) -> DataSet:
+        """A catalog data set. Raises OfflineError, saying where it was looked for, if it is not here."""
+        return api.open_dataset(name, data_dir=self.data_dir)
+
+    def train(
+        self,
+        recipe: str | AnyRecipe,
+        data: Data,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> Run:
+        """Train as `photopic.train` does, once: the same recipe, data and options give the run that is there.
+
+        recipe: the name of a file of lab/course/recipes/ or of a named recipe, a .yaml file, or a recipe.
+        options: as of `photopic.train`; a training that was stopped is resumed.
+        Raises KeyboardInterrupt when the user stops the training.
+        """
+        chosen = override(_recipe(recipe), settings or {})
+        arguments: dict[str, Any] = {"seed": self.seed if seed is None else seed, "device": self.device}
+        arguments |= options
+        if self.data_dir is not None:
+            arguments["data_dir"] = str(self.data_dir)
+        path = self.out / "runs" / f"{chosen.name}-{_key(chosen, data, arguments)}"
+        run = _existing(path, data, self.report)
+        reused = run is not None
+        if run is None:
+            run = api.train(data, recipe=chosen, out=path, report=self.report, **arguments)
+        if run.manifest.status != "complete":
+            raise KeyboardInterrupt
+        self.trainings.append(_training(run, chosen.name, self.out, reused=reused))
+        return run
+
+
+def _recipe(recipe: str | AnyRecipe) -> AnyRecipe:
+    """The recipe of this name: the course's own first, then photopic's."""
+    if not isinstance(recipe, str):
+        return recipe
+    own = resources.files("photopic.lab.course") / "recipes" / f"{recipe}.yaml"
+    if own.is_file():
+        with resources.as_file(own) as file:
+            return load_recipe(str(file))
+    return named_recipes()[recipe] if recipe in named_recipes() else load_recipe(recipe)
+
+
+def _key(recipe: AnyRecipe, data: Data, options: Mapping[str, Any]) -> str:
+    """Ten letters that differ with anything that changes the training's result."""
+    where = {key: value for key, value in options.items() if key not in ("data_dir", "device")}
+    parts = [photopic.__version__, recipe.model_dump(mode="json"), _identity(data), where]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def _identity(data: Data) -> str:
+    if not isinstance(data, tuple):
+        return str(data)
+    sha256 = hashlib.sha256()
+    for array in data:
+        sha256.update(f"{array.shape}{array.dtype}".encode())
+        sha256.update(np.ascontiguousarray(array).tobytes())
+    return sha256.hexdigest()
+
+
+def _existing(path: Path, data: Data, report: Report) -> Run | None:
+    """The complete run in this folder, after going on with it if it was stopped; None: there is none."""
+    if not (path / "run.json").is_file():
+        return None
+    run = api.open_run(path)
+    if run.manifest.status == "complete":
+        return run
+    if run.manifest.status == "failed":  # the cause may have been mended since
+        run.remove()
+        return None
+    return api.resume(run, data=data if isinstance(data, tuple) else None, report=report)
+
+
+def _training(run: Run, name: str, out: Path, *, reused: bool) -> Training:
+    path = run.path.relative_to(out) if run.path.is_relative_to(out) else run.path
+    return Training(name=name, path=path.as_posix(), seconds=run.manifest.seconds, reused=reused)

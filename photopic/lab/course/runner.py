@@ -1,0 +1,106 @@
+"""Run experiments one after the other; one that fails for want of data does not stop the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import photopic
+from photopic.errors import PhotopicError
+from photopic.lab.course.catalog import choose
+from photopic.lab.course.context import Context
+from photopic.lab.course.experiment import Experiment, Outcome, Row
+from photopic.lab.course.page import to_markdown
+from photopic.lab.course.store import DEFAULT_OUT, Result, save_result
+from photopic.runtime import choose_runtime
+from photopic.training.job import Report, ignore
+
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib")
+
+
+@dataclass
+class Batch:
+    """What came of the experiments that were asked for."""
+
+    results: list[Result] = field(default_factory=list)
+    failures: dict[str, PhotopicError] = field(default_factory=dict)
+    """Id → why it could not be run."""
+
+
+def run(
+    ids: Sequence[str],
+    *,
+    quick: bool = False,
+    out: str | Path = DEFAULT_OUT,
+    seed: int = 0,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    report: Report = ignore,
+) -> Batch:
+    """Run experiments, store each result, and return them all.
+
+    ids: such as "C31"; "all" stands for all of them. quick: a part of the data or fewer epochs, as each
+    outcome's notes say. out: the folder of results and trainings; what another experiment has trained there
+    is reused. report: takes the records of trainings, and one each when an experiment starts, has its result
+    or fails: {"event": "experiment" | "outcome" | "experiment_failed", …}.
+    Raises ConfigError for an unknown id, before anything is run.
+    """
+    chosen = choose(ids)
+    batch = Batch()
+    for position, experiment in enumerate(chosen, 1):
+        report({"event": "experiment", "experiment": experiment, "position": position, "of": len(chosen)})
+        context = Context(experiment, Path(out), quick, seed, data_dir, device, report)
+        try:
+            result = _run_one(context)
+        except PhotopicError as error:
+            batch.failures[experiment.id] = error
+            report({"event": "experiment_failed", "id": experiment.id, "error": error})
+        else:
+            batch.results.append(result)
+            report({"event": "outcome", "result": result})
+    return batch
+
+
+def _run_one(context: Context) -> Result:
+    experiment = context.experiment
+    started = time.perf_counter()
+    outcome = _with_missing_rows(experiment, experiment.run(context))
+    result = Result(
+        id=experiment.id,
+        title=experiment.title,
+        quick=context.quick,
+        seed=context.seed,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - started, 3),
+        trainings=tuple(context.trainings),
+        machine=choose_runtime(context.device).describe(),
+        versions={"photopic": photopic.__version__} | {name: version(name) for name in LIBRARIES},
+        errors=experiment.errors,
+        outcome=outcome,
+    )
+    save_result(result, to_markdown(result, experiment), context.pictures, context.out)
+    return result
+
+
+def _with_missing_rows(experiment: Experiment, outcome: Outcome) -> Outcome:
+    """The outcome with a row for every reported figure, so that none is passed over in silence."""
+    present = {row.name for row in outcome.rows}
+    notes = {reported.name: reported.note for reported in experiment.reported}
+    rows = [
+        row.model_copy(update={"note": "; ".join(filter(None, (row.note, _told(notes.get(row.name, "")))))})
+        for row in outcome.rows
+    ]
+    missing = [
+        Row(name=told.name, reported=told.value, note="; ".join(filter(None, ("not measured", told.note))))
+        for told in experiment.reported
+        if told.name not in present
+    ]
+    return outcome.model_copy(update={"rows": (*rows, *missing)})
+
+
+def _told(note: str) -> str:
+    return f"reported value: {note}" if note else ""
