@@ -74,13 +74,16 @@ def first_head(job: Job, preprocess: Preprocess, extractor: Extractor) -> nn.Lin
     """The logistic head on the untouched backbone's features."""
     train = features_of(job, "train", preprocess, extractor)
     val = features_of(job, "val", preprocess, extractor)
+    labels = job.labels(train.rows)
+    by_class = job.class_weights(labels)
     return fit_head(
         train.views[0],
-        job.labels(train.rows),
+        labels,
         val.views[0],
         job.labels(val.rows),
         job.num_classes,
         inverse_l2=HEAD_INVERSE_L2,
+        train_weights=None if by_class is None else by_class[labels],
     ).linear
 
 
@@ -121,7 +124,9 @@ def _inputs(
 ) -> tuple[nn.Module, Inputs, Callable[[nn.Module], Validation]]:
     """What is trained, on what, and how it is validated: the whole network, or what lies above the cut."""
     preprocess = Preprocess(recipe.preprocess)
-    cut = _cut(recipe, model) if recipe.augment.is_identity else None
+    # weights that are kept on the way are those of the whole network
+    keeps = recipe.checkpoint_name is not None or recipe.snapshots > 0
+    cut = _cut(recipe, model) if recipe.augment.is_identity and not keeps else None
     size = recipe.preprocess.size
     images = len(store.rows) + len(val_store.rows)
     if cut is None or _output_bytes(cut[0], size, job.runtime.device) * images > _CACHE_BYTES:
@@ -135,7 +140,7 @@ def _inputs(
         with torch.inference_mode(), evaluation_mode(scored), job.runtime.autocast():
             batches = torch.split(torch.arange(len(val_inputs)), recipe.batch_size)
             logits = torch.cat([scored(val_inputs.batch(rows)[0]).float() for rows in batches])
-        return validation_of(logits.cpu().numpy(), val_labels)
+        return validation_of(logits.cpu().numpy(), val_labels, recipe.loss)
 
     return upper, CachedInputs(_outputs(job, lower, store, preprocess), job.runtime), score
 

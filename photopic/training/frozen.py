@@ -101,9 +101,11 @@ class _Progress:
 
 
 def fit_recipe_head(job: Job, recipe: FrozenRecipe, train: Features, val: Features) -> HeadFit:
-    """A head on all views of the training images, each image weighing 1 in sum."""
+    """A head on all views of the training images, each image weighing 1 in sum, or as its class does."""
     labels = job.labels(train.rows)
     views = len(train.views)
+    by_class = job.class_weights(labels)
+    weights = np.ones(len(labels)) if by_class is None else by_class[labels]
     return fit_head(
         np.concatenate(train.views),
         np.tile(labels, views),
@@ -111,7 +113,7 @@ def fit_recipe_head(job: Job, recipe: FrozenRecipe, train: Features, val: Featur
         job.labels(val.rows),
         job.num_classes,
         inverse_l2=recipe.inverse_l2,
-        train_weights=np.full(len(labels) * views, 1.0 / views),
+        train_weights=np.tile(weights / views, views),
     )
 
 
