@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from photopic.config.explaining import explain
 from photopic.errors import did_you_mean
 
 MAIN_OPTION = {
@@ -124,7 +125,7 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
         return f"needs {path[-1]}"
     if problem["type"] == "value_error":
         return f"{path[0]}: {message}" if path and path[0] not in message else message
-    return f"{'.'.join(path)}: {message} (got {_shown(problem['input'])})"
+    return explain(error, kind)
 
 
 def _shown(value: Any) -> str:
