@@ -39,6 +39,13 @@ class Run(_Run):
         """See `photopic.predict`."""
         return predict(self, images, **options)
 
+    def history(self) -> list[dict[str, Any]]:
+        """The course of the training, a row per epoch: epoch (from 1), learning_rate, train_loss,
+        train_accuracy, val_loss, val_accuracy, seconds, best."""
+        from photopic.evaluation.history import history
+
+        return history(self)
+
     def resume(self, **options: Any) -> Run:
         """See `photopic.resume`."""
         return resume(self, **options)

@@ -30,6 +30,7 @@ COMMANDS = {
     "resume": ("photopic.cli.train:resume", "Go on with a training that was stopped."),
     "evaluate": ("photopic.cli.evaluate:evaluate", "Numbers with intervals, from a run."),
     "predict": ("photopic.cli.predict:predict", "Name the images in files, folders and zips."),
+    "history": ("photopic.cli.history:history", "The course of a training: a row per epoch."),
     "runs": ("photopic.cli.listings:runs", "List the runs in a folder."),
     "models": ("photopic.cli.listings:models", "List the networks that a recipe can name."),
     "recipes": ("photopic.cli.listings:recipes", "List the named recipes, or show one."),
