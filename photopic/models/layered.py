@@ -47,22 +47,26 @@ class LayeredNet(nn.Sequential):
     """The layers in their order: images (N, C, H, W) to logits (N, outputs)."""
 
 
-def build_layers(model: LayersModel, channels: int, size: int, outputs: int) -> LayeredNet:
+def build_layers(
+    model: LayersModel, channels: int, size: int, outputs: int, *, what: str = "model.layers"
+) -> LayeredNet:
     """The network of a layer list, with weights drawn from torch's current generator.
 
-    channels, size: of the square input. outputs: logits of the last layer.
+    channels, size: of the square input. outputs: logits of the last layer. what: the list's name in errors.
     Raises ConfigError, naming the layer, where the layers do not fit each other.
     """
-    placed = check_layers(model, channels, size, outputs)
+    placed = check_layers(model, channels, size, outputs, what=what)
     return LayeredNet(OrderedDict((layer.name, _module(layer, model)) for layer in placed))
 
 
-def check_layers(model: LayersModel, channels: int, size: int, outputs: int) -> list[Placed]:
+def check_layers(
+    model: LayersModel, channels: int, size: int, outputs: int, *, what: str = "model.layers"
+) -> list[Placed]:
     """The layers with names and shapes, the output layer too. Raises ConfigError where one does not fit."""
-    placed = place(complete(model.layers), (channels, size, size), outputs)
+    placed = place(complete(model.layers), (channels, size, size), outputs, inside=f"{what}: ")
     for layer in placed:
         if hasattr(nn.Sequential, layer.name):
-            raise ConfigError(f'model.layers: a layer cannot have the name "{layer.name}". Choose another.')
+            raise ConfigError(f'{what}: a layer cannot have the name "{layer.name}". Choose another.')
     return placed
 
 

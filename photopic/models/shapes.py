@@ -42,8 +42,8 @@ class Placed:
 def place(layers: Sequence[AnyLayer], shape: Shape, outputs: int, *, inside: str = "") -> list[Placed]:
     """The layers of a list with names and shapes.
 
-    shape: of the list's input. outputs: logits of an output layer. inside: the layer that the list is part
-    of, for messages. Raises ConfigError, naming the layer, where one does not fit on what comes before it.
+    shape: of the list's input. outputs: logits of an output layer. inside: how messages begin: what the list
+    is part of. Raises ConfigError, naming the layer, where one does not fit on what comes before it.
     """
     placed = []
     for number, (name, layer) in enumerate(zip(layer_names(layers), layers, strict=True), 1):
@@ -112,7 +112,7 @@ def size_text(shape: Shape) -> str:
 def _need_map(shape: Shape, where: str, what: str) -> None:
     if len(shape) == 1:
         raise ConfigError(
-            f"model.layers: {where}: {what} needs a map with height and width, but its input is flat already "
+            f"{where}: {what} needs a map with height and width, but its input is flat already "
             f"({shape[0]} numbers). Put it before the flatten, global pool or dense layer."
         )
 
@@ -120,7 +120,7 @@ def _need_map(shape: Shape, where: str, what: str) -> None:
 def _dense(layer: DenseLayer | OutputLayer, shape: Shape, outputs: int, where: str) -> int:
     if len(shape) != 1:
         raise ConfigError(
-            f"model.layers: {where}: a dense layer needs flat input, but gets a {size_text(shape)} map. "
+            f"{where}: a dense layer needs flat input, but gets a {size_text(shape)} map. "
             "Put `- flatten` or `- global-avg-pool` before it."
         )
     return outputs if isinstance(layer, OutputLayer) else layer.units
@@ -128,9 +128,7 @@ def _dense(layer: DenseLayer | OutputLayer, shape: Shape, outputs: int, where: s
 
 def _check_groups(layer: ConvLayer, shape: Shape, where: str) -> None:
     if shape[0] % layer.groups:
-        raise ConfigError(
-            f"model.layers: {where}: its {shape[0]} input channels cannot be cut into {layer.groups} groups."
-        )
+        raise ConfigError(f"{where}: its {shape[0]} input channels cannot be cut into {layer.groups} groups.")
 
 
 def _sides(
@@ -143,7 +141,7 @@ def _sides(
     for side, span, stride in zip(shape[1:], spans, strides, strict=True):
         if side + 2 * pixels < span:
             raise ConfigError(
-                f"model.layers: {where}: a window of {spans[0]}×{spans[1]} does not fit on its "
+                f"{where}: a window of {spans[0]}×{spans[1]} does not fit on its "
                 f"{shape[1]}×{shape[2]} input with padding={padding}: {FORMULA} = ({side} + {2 * pixels} − "
                 f"{span})/{stride} + 1 = {(side + 2 * pixels - span) // stride + 1}. Use padding: same, a "
                 "smaller window, fewer pools and strides before it, or a larger preprocess.size."
@@ -161,13 +159,13 @@ def _residual(layer: ResidualLayer, shape: Shape, where: str) -> Shape:
         return after
     if layer.shortcut == "identity":
         raise ConfigError(
-            f"model.layers: {where}: its layers turn {size_text(shape)} into {size_text(after)}, to which "
+            f"{where}: its layers turn {size_text(shape)} into {size_text(after)}, to which "
             "the input cannot be added with shortcut: identity. Use shortcut: projection, or make the sizes "
             "agree."
         )
     if len(after) != len(shape):
         raise ConfigError(
-            f"model.layers: {where}: its layers turn a map of {size_text(shape)} into {size_text(after)}; a "
+            f"{where}: its layers turn a map of {size_text(shape)} into {size_text(after)}; a "
             "residual block ends as it begins, with a map or flat."
         )
     projection_stride(shape, after, where)
@@ -184,7 +182,7 @@ def projection_stride(before: Shape, after: Shape, where: str) -> tuple[int, int
         fitting = [stride for stride in range(1, side + 1) if (side - 1) // stride + 1 == wanted]
         if not fitting:
             raise ConfigError(
-                f"model.layers: {where}: no shortcut leads from {size_text(before)} to {size_text(after)}. "
+                f"{where}: no shortcut leads from {size_text(before)} to {size_text(after)}. "
                 "Use padding: same in its convolutions; strides may make the map smaller."
             )
         strides.append(fitting[0])
@@ -199,7 +197,7 @@ def _branches(layer: BranchesLayer, shape: Shape, where: str) -> Shape:
     if len({end[1:] for end in ends}) > 1:
         sizes = ", ".join(f"branch {number}: {size_text(end)}" for number, end in enumerate(ends, 1))
         raise ConfigError(
-            f"model.layers: {where}: the outputs of its branches can be joined only where heights and widths "
+            f"{where}: the outputs of its branches can be joined only where heights and widths "
             f"agree, but they are {sizes}. Use the same strides, and padding: same, in all branches."
         )
     return (sum(end[0] for end in ends), *ends[0][1:])

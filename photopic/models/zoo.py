@@ -6,12 +6,21 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from photopic.config import AnyRecipe, FastModel, PreprocessConfig, ScratchRecipe
-from photopic.config.networks import ClassicModel, LayersModel, TimmModel
+from photopic.config import (
+    AnyRecipe,
+    BackboneConfig,
+    FastModel,
+    FineTuneRecipe,
+    PreprocessConfig,
+    ScratchModel,
+    ScratchRecipe,
+)
+from photopic.config.networks import RUN, ClassicModel, LayersModel, TimmModel
 from photopic.errors import ConfigError
 from photopic.models.backbones import BackboneClassifier, build_features, create_timm, feature_size
 from photopic.models.classic import classic_layers
 from photopic.models.fast import FastNet
+from photopic.models.headless import without_head
 from photopic.models.layered import build_layers, check_layers
 from photopic.models.two_classes import TwoClassLogits
 from photopic.models.weights import BUNDLED
@@ -42,25 +51,40 @@ def build_model(recipe: AnyRecipe, num_classes: int) -> nn.Module:
     """
     if isinstance(recipe, ScratchRecipe):
         if recipe.loss.name != "binary-cross-entropy":
-            return _build_scratch(recipe, num_classes)
+            return _build_scratch(recipe.model, recipe.preprocess, num_classes)
         if num_classes != 2:
             raise ConfigError(
                 f"loss: binary-cross-entropy is for two classes, but there are {num_classes}. "
                 "Use cross-entropy."
             )
-        return TwoClassLogits(_build_scratch(recipe, 1))
+        return TwoClassLogits(_build_scratch(recipe.model, recipe.preprocess, 1))
     check_backbone_input(recipe.preprocess, recipe.backbone.name)
-    backbone = build_features(recipe.backbone.name)
-    return BackboneClassifier(backbone, feature_size(backbone), num_classes)
+    backbone = build_backbone(recipe.backbone, recipe.preprocess)
+    one_output = isinstance(recipe, FineTuneRecipe) and recipe.loss.name == "binary-cross-entropy"
+    return BackboneClassifier(backbone, feature_size(backbone), num_classes, one_output=one_output)
 
 
-def _build_scratch(recipe: ScratchRecipe, outputs: int) -> nn.Module:
-    channels, size = recipe.preprocess.channels, recipe.preprocess.size
-    match recipe.model:
+def build_backbone(config: BackboneConfig, preprocess: PreprocessConfig) -> nn.Module:
+    """The backbone with random weights: images (N, C, S, S) to features (N, D).
+
+    Raises ConfigError for the backbone of a run that has not been named.
+    """
+    if config.name != RUN:
+        return build_features(config.name)
+    if config.network is None:
+        raise ConfigError(
+            "backbone: which run? Name its folder: --weights runs/NAME, or backbone.weights in a recipe."
+        )
+    return without_head(_build_scratch(config.network, preprocess, outputs=2))
+
+
+def _build_scratch(model: ScratchModel, preprocess: PreprocessConfig, outputs: int) -> nn.Module:
+    channels, size = preprocess.channels, preprocess.size
+    match model:
         case FastModel():
-            return FastNet(recipe.model, channels, outputs, size)
+            return FastNet(model, channels, outputs, size)
         case LayersModel() | ClassicModel():
-            return build_layers(as_layers(recipe.model, size), channels, size, outputs)
+            return build_layers(as_layers(model, size), channels, size, outputs)
         case TimmModel(name=name, dropout=dropout):
             return create_timm(name, num_classes=outputs, drop_rate=dropout, in_chans=channels)
 
@@ -72,7 +96,12 @@ def check_network(recipe: AnyRecipe) -> None:
     """
     if isinstance(recipe, ScratchRecipe) and isinstance(recipe.model, LayersModel | ClassicModel):
         channels, size = recipe.preprocess.channels, recipe.preprocess.size
-        check_layers(as_layers(recipe.model, size), channels, size, outputs=1)
+        check_layers(as_layers(recipe.model, size), channels, size, outputs=1, what=_name(recipe.model))
+
+
+def _name(model: LayersModel | ClassicModel) -> str:
+    """What to call its layers in errors."""
+    return model.name if isinstance(model, ClassicModel) else "model.layers"
 
 
 def as_layers(model: LayersModel | ClassicModel, size: int) -> LayersModel:
@@ -82,7 +111,7 @@ def as_layers(model: LayersModel | ClassicModel, size: int) -> LayersModel:
 
 def check_backbone_input(preprocess: PreprocessConfig, name: str) -> None:
     """Raises ConfigError unless images come as a pretrained backbone expects them."""
-    if preprocess.channels != 3:
+    if preprocess.channels != 3 and name != RUN:
         raise ConfigError(f"the backbone {name} was trained on colour images: set preprocess.channels to 3.")
 
 
