@@ -129,6 +129,9 @@ class TrainingDisplay:
     def _on_unsaved(self, record: Record) -> None:
         self._say(f"no checkpoint was written ({record['reason']}); the training goes on")
 
+    def _on_undrawn(self, record: Record) -> None:
+        self._say(f"the graph for TensorBoard could not be drawn ({record['reason']})")
+
     def _on_step(self, record: Record) -> None:
         self._left = self._time_left(record["step"], record["total_steps"])
         note = f"loss {record['train_loss']:.3f}, {record['images_per_second']:,.0f} images/s"

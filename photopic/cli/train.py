@@ -35,6 +35,7 @@ def train(
     allow_download: Annotated[bool, Parameter(negative="")] = False,
     strict: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
+    tensorboard: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train a classifier on a data set; leaves a run folder.
@@ -81,6 +82,8 @@ def train(
         Stop at the first image that cannot be used, instead of leaving it out.
     device
         auto, cpu, cuda, cuda:1 or mps.
+    tensorboard
+        Write curves and the network's graph for TensorBoard into the run; needs photopic[tensorboard].
     json
         Print the result as JSON.
     """
@@ -107,6 +110,7 @@ def train(
             allow_download=allow_download,
             strict=strict,
             device=device,
+            tensorboard=tensorboard,
         )
     return show_result(run, json=json)
 

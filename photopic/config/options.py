@@ -35,6 +35,9 @@ class TrainOptions(Frozen):
     """An image that cannot be used is an error instead of an exclusion."""
     allow_download: bool = False
     """Whether data and weights may be fetched."""
+    tensorboard: bool = False
+    """Write scalars and the network's graph for TensorBoard into the run, at tensorboard/; needs the extra
+    photopic[tensorboard]."""
     checkpoint_every_s: NonNegative = 10.0
     """Least time between two checkpoints, seconds."""
 

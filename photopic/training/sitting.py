@@ -2,8 +2,8 @@
 
 Everything that happens is reported as records, plain dictionaries with an "event": `index`, `data`, `split`,
 `recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `stopped`, `excluded`, `resumed`, `restarted`,
-`unsaved`, `interrupted`, `scored`, `done`. Progress displays, log files and pages read them; nothing else
-tells them anything. The records `step` and `epoch` are also kept in records.jsonl.
+`unsaved`, `undrawn`, `interrupted`, `scored`, `done`. Progress displays, log files and pages read them;
+nothing else tells them anything. The records `step` and `epoch` are also kept in records.jsonl.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from photopic.training.frozen import train_frozen
 from photopic.training.job import Fitted, Job, Report
 from photopic.training.meter import Record
 from photopic.training.scratch import train_scratch
+from photopic.training.tensorboard import TensorBoard
 
 SPLITS = ("train", "val", "test")
 KEPT_EVENTS = ("step", "epoch")
@@ -59,12 +60,15 @@ class Sitting:
     """time.perf_counter() when the user asked."""
     _recorded: bool = field(default=False, init=False)
     """Whether this sitting has written a record yet."""
+    _board: TensorBoard | None = field(default=None, init=False)
 
     def work(self) -> Run:
         """Train, store, score; whatever happens, leave a run that says what happened."""
         with lock(self.run.path / LOCK, timeout_s=1.0):
             self._begin()
             try:
+                if self.options.tensorboard:
+                    self._board = TensorBoard(self.run.path / "tensorboard")
                 job = self._job()
                 fitted = WAYS[type(self.run.recipe)](job)
                 self._store(fitted, job)
@@ -119,6 +123,8 @@ class Sitting:
                 self.run.rewind_records(record["epoch"])
                 self._recorded = True
             self.run.append_record(record)
+        if self._board is not None:
+            self._board(record)
         self.report(record)
 
     def _store(self, fitted: Fitted, job: Job) -> None:
@@ -126,8 +132,19 @@ class Sitting:
         self.run.save_weights(fitted.model.state_dict())
         data = self.run.manifest.data | {"excluded": _excluded(self.dataset, job)}
         self.run.update(selected=fitted.selected, data=data)
+        self._draw(fitted)
         if not isinstance(fitted.stopped_by, TrainingError):
             self._score(fitted, "val")
+
+    def _draw(self, fitted: Fitted) -> None:
+        """The network's graph for TensorBoard; one that cannot be drawn is no reason to lose the training."""
+        if self._board is None:
+            return
+        preprocess = fitted.recipe.preprocess
+        try:
+            self._board.draw(fitted.model, preprocess.channels, preprocess.size)
+        except RuntimeError as error:
+            self.report({"event": "undrawn", "reason": str(error).partition("\n")[0]})
 
     def _score_test(self, fitted: Fitted) -> None:
         if len(self.rows["test"]):
@@ -143,6 +160,8 @@ class Sitting:
         self._record({"event": "scored", "split": split, "scores": scores})
 
     def _close(self, status: str, error: str | None = None) -> None:
+        if self._board is not None:
+            self._board.close()
         seconds = self.run.manifest.seconds + time.perf_counter() - self.started
         self.run.update(status=status, error=error, finished=now(), seconds=round(seconds, 3))
         self.report({"event": "done", "status": status, "seconds": seconds, "path": str(self.run.path)})
