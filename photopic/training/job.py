@@ -11,7 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from photopic.config import AnyRecipe, BinaryCrossEntropy, CrossEntropy, FrozenRecipe, Loss
+from photopic.config import (
+    AnyRecipe,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    FineTuneRecipe,
+    FrozenRecipe,
+    Loss,
+    ScratchRecipe,
+)
 from photopic.data.dataset import DataSet, Excluded
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore, open_pixel_store
@@ -19,7 +27,7 @@ from photopic.errors import ConfigError, DataError, TrainingError
 from photopic.evaluation.metrics import accuracy, log_loss
 from photopic.runtime import Runtime
 from photopic.training.classes import check_classes, class_weights
-from photopic.training.loop import Validation
+from photopic.training.loop import Inputs, TrainingState, Validation
 from photopic.training.losses import image_losses
 from photopic.training.meter import Record
 
@@ -54,6 +62,8 @@ class Job:
     """Time for the training itself."""
     allow_download: bool = False
     """Whether pretrained weights may be fetched."""
+    rehearse: Callable[[Prepared], None] | None = None
+    """Is given the training when it is ready for its first step, in place of its epochs; None: they run."""
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] | None = None
     """Stores weights that the recipe wants kept beside the selected ones, under a file name; None: there is
     no place for them."""
@@ -111,6 +121,23 @@ class Job:
             if item.path not in known:
                 self.excluded.append(item)
                 self.report({"event": "excluded", "path": item.path, "reason": item.reason})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A gradient training that is ready for its first step."""
+
+    recipe: ScratchRecipe | FineTuneRecipe
+    """The resolved recipe."""
+    state: TrainingState
+    inputs: Inputs
+    """The training images."""
+    labels: torch.Tensor
+    """(N,) int64 on the device."""
+    class_weights: torch.Tensor | None
+    """(K,) float32 there; None: all are 1."""
+    seed: int
+    runtime: Runtime
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from photopic.runtime import derive_seed
 from photopic.training.average import WeightAverage
 from photopic.training.checkpoint import load_checkpoint
 from photopic.training.inputs import AugmentedImages
-from photopic.training.job import Fitted, Job, SplitLogits, label_tensor, validation_of
+from photopic.training.job import Fitted, Job, Prepared, SplitLogits, label_tensor, validation_of
 from photopic.training.loop import Inputs, TrainingState, Validation, fit
 from photopic.training.optimizers import build_optimizer
 from photopic.training.probe import limit_epochs
@@ -84,6 +84,10 @@ def run_epochs(
     Afterwards `state.model` holds the best epoch's weights. A stop before the first validation keeps the
     weights as they are.
     """
+    class_weights = _class_weights(job, labels)
+    if job.rehearse is not None:
+        job.rehearse(Prepared(recipe, state, inputs, labels, class_weights, job.seed, job.runtime))
+        return None
     if job.checkpoints is not None and load_checkpoint(job.checkpoints, state):
         job.report({"event": "resumed", "epoch": state.epoch})
     stopped_by: KeyboardInterrupt | TrainingError | None = None
@@ -98,7 +102,7 @@ def run_epochs(
             runtime=job.runtime,
             report=job.report,
             save=Saver(job, recipe),
-            class_weights=_class_weights(job, labels),
+            class_weights=class_weights,
         )
     except (KeyboardInterrupt, TrainingError) as stop:
         stopped_by = stop

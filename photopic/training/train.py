@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ from photopic.data.show import summarise
 from photopic.data.split import split_dataset
 from photopic.data.subset import limit_training, select_classes
 from photopic.errors import ConfigError, DataError, RunError, UserError
+from photopic.models.reuse import is_of_run
+from photopic.models.zoo import check_network
 from photopic.run import Run, new_run_path, require_free
 from photopic.runtime import Runtime, choose_runtime
 from photopic.training.choose import Choice, choose_recipe
-from photopic.training.job import Fitted, Job, Report, ignore
+from photopic.training.job import Fitted, Job, Prepared, Report, ignore
 from photopic.training.recipes import load_recipe
 from photopic.training.sitting import SPLITS, WAYS, Sitting, new_manifest, split_rows
+from photopic.training.transfer import built_on_run
 
 Data = str | Path | tuple[np.ndarray, np.ndarray]
 """A path, the name of a catalog data set, or (images, labels)."""
@@ -59,14 +62,7 @@ def train(
     if out is not None:
         require_free(Path(out))
     dataset = _open(data, options, report)
-    splits = split_dataset(
-        dataset,
-        seed=options.split_seed,
-        val_fraction=options.val_fraction,
-        test_fraction=options.test_fraction,
-    )
-    if options.train_images is not None:
-        splits = limit_training(dataset, splits, options.train_images, seed=options.split_seed)
+    splits = _split(dataset, options)
     rows = _rows(splits)
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
     choice = asked or _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s)
@@ -89,6 +85,53 @@ def train(
         if not run.manifest.planned:  # a wrong file or value, found before the first step: nothing to keep
             run.remove()
         raise
+
+
+def rehearse(
+    data: Data,
+    work: Callable[[Prepared], None],
+    *,
+    recipe: str | AnyRecipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    options: TrainOptions | None = None,
+    report: Report = ignore,
+) -> AnyRecipe:
+    """All that `train` does up to the first step, then `work` in place of the epochs; no run is made.
+
+    The images and their order are those that `train` would take. Returns the recipe that was asked for or
+    chosen. Raises ConfigError for a recipe of the way frozen, which has no steps.
+    """
+    options = options or TrainOptions()
+    runtime = choose_runtime(options.device)
+    asked = None if recipe is None else _resolve(recipe, settings or {})
+    if asked is not None:
+        _require_steps(asked.recipe)
+    dataset = _open(data, options, report)
+    rows = _rows(_split(dataset, options))
+    choice = asked or _choose(settings or {}, dataset, rows["train"], runtime)
+    _require_steps(choice.recipe)
+    job = Job(
+        choice.recipe,
+        dataset,
+        rows,
+        options.seed,
+        runtime,
+        report,
+        rehearse=work,
+        keep=lambda name, weights: None,
+        allow_download=options.allow_download,
+        strict=options.strict,
+    )
+    WAYS[type(choice.recipe)](job)
+    return choice.recipe
+
+
+def _require_steps(recipe: AnyRecipe) -> None:
+    if isinstance(recipe, FrozenRecipe):
+        raise ConfigError(
+            f"the recipe {recipe.name} (frozen) fits a logistic head, which has no learning rate. Take one "
+            "that trains step by step, such as --recipe photos-finetune or small-images."
+        )
 
 
 def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Run:
@@ -210,6 +253,19 @@ def _open(data: Data, options: TrainOptions, report: Report) -> DataSet:
     return dataset
 
 
+def _split(dataset: DataSet, options: TrainOptions) -> np.ndarray:
+    """(N,) the split of each image, by its name."""
+    splits = split_dataset(
+        dataset,
+        seed=options.split_seed,
+        val_fraction=options.val_fraction,
+        test_fraction=options.test_fraction,
+    )
+    if options.train_images is None:
+        return splits
+    return limit_training(dataset, splits, options.train_images, seed=options.split_seed)
+
+
 def _rows(splits: np.ndarray) -> dict[str, np.ndarray]:
     rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
     for name in ("train", "val"):
@@ -244,7 +300,22 @@ def _changed(recipe: AnyRecipe, settings: Mapping[str, Any]) -> AnyRecipe:
             f"the recipe {recipe.name} trains from scratch and takes no pretrained backbone or weights. "
             "Add --recipe photos-frozen or --recipe photos-finetune, or leave them out."
         )
-    return override(recipe, settings)
+    changed = built_on_run(recipe, override(recipe, settings), settings)
+    _check_unmeasured(changed)
+    check_network(changed)
+    return changed
+
+
+def _check_unmeasured(recipe: AnyRecipe) -> None:
+    """Raises ConfigError for mean or std that a measured scaling would replace."""
+    config = recipe.preprocess
+    if config.scaling not in ("min-max", "centre-max") or (config.mean is None and config.std is None):
+        return
+    if isinstance(recipe, ScratchRecipe) or not is_of_run(recipe.backbone):
+        raise ConfigError(
+            f"preprocess.mean and std have no effect with scaling={config.scaling}, which measures the "
+            "training images. Leave them out: --set preprocess.mean=null --set preprocess.std=null."
+        )
 
 
 def _reference(data: Data) -> str | None:
