@@ -18,10 +18,11 @@ from photopic.models.efficientnet_lite import EfficientNetLite
 from photopic.models.zoo import build_model
 from photopic.runtime import choose_runtime
 from photopic.training import finetune
-from photopic.training.finetune import parameter_groups, prepare_finetune, train_finetune
+from photopic.training.finetune import train_finetune
 from photopic.training.frozen import train_frozen
 from photopic.training.job import Job
 from photopic.training.loop import Record
+from photopic.training.unfreezing import parameter_groups, prepare_finetune
 
 
 def _recipe(**changes: object) -> FineTuneRecipe:
@@ -98,18 +99,14 @@ def test_network_with_two_values_across_the_cut_is_refused() -> None:
 
 
 def test_only_layers_from_the_named_one_on_learn() -> None:
-    model = prepare_finetune(
-        _recipe(unfreeze_from="blocks.5"), _backbone(EfficientNetLite()), nn.Linear(1280, 3)
-    )
+    model = prepare_finetune(_recipe(unfreeze_from="blocks.5"), _backbone(EfficientNetLite()), 3)
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     expected = ("head.", "backbone.blocks.5.", "backbone.blocks.6.", "backbone.conv_head.", "backbone.bn2.")
     assert learning == {name for name, _ in model.named_parameters() if name.startswith(expected)}
 
 
 def test_rates_fall_by_layer_decay_towards_the_input() -> None:
-    model = prepare_finetune(
-        _recipe(unfreeze_from="blocks.4"), _backbone(EfficientNetLite()), nn.Linear(1280, 3)
-    )
+    model = prepare_finetune(_recipe(unfreeze_from="blocks.4"), _backbone(EfficientNetLite()), 3)
     scales = {}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for group in parameter_groups(model, "blocks.4", 0.5):
@@ -126,7 +123,7 @@ def test_rates_fall_by_layer_decay_towards_the_input() -> None:
 @pytest.mark.parametrize("policy", ["frozen", "train"])
 def test_statistics_of_norms_move_only_where_they_may(policy: str) -> None:
     recipe = _recipe(unfreeze_from="blocks.6", batch_norm=policy)
-    model = prepare_finetune(recipe, _backbone(EfficientNetLite()), nn.Linear(1280, 3))
+    model = prepare_finetune(recipe, _backbone(EfficientNetLite()), 3)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.train()
     model(torch.randn(4, 3, 64, 64))
@@ -144,7 +141,7 @@ def test_copy_of_the_network_keeps_its_own_modules_in_eval() -> None:
     import copy
 
     recipe = _recipe(unfreeze_from="blocks.6")
-    model = prepare_finetune(recipe, _backbone(EfficientNetLite()), nn.Linear(1280, 3))
+    model = prepare_finetune(recipe, _backbone(EfficientNetLite()), 3)
     twin = copy.deepcopy(model).train()
     assert twin.kept_in_eval[0] is not model.kept_in_eval[0]
     assert {id(m) for m in twin.kept_in_eval} <= {id(m) for m in twin.modules()}

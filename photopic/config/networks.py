@@ -126,6 +126,10 @@ ScratchModel = Annotated[
 ]
 
 
+RUN = "run"
+"""Name of the backbone that is the network of a run."""
+
+
 class BackboneConfig(Frozen):
     """A pretrained network without its last layer."""
 

@@ -15,7 +15,6 @@ from photopic.config.optimizers import SGD, Optimizer
 from photopic.config.schedules import OneCycleSchedule, Schedule, unreachable
 from photopic.config.stopping import CheckpointName, EarlyStopping, SelectBy, StopAt
 
-
 _NATIVE = PreprocessConfig(size=224, crop_fraction=0.875, interpolation="bicubic")
 """As most pretrained networks, the bundled one too, were trained to see photos."""
 
@@ -120,10 +119,11 @@ class FineTuneRecipe(_GradientRecipe):
     preprocess: PreprocessConfig = _NATIVE
     """How files become network input; with the backbone of a run it is that run's."""
     unfreeze_from: str = "blocks.5"
-    """First layer (a module name of the backbone) that is trained, everything before it stays frozen; or all."""
+    """First layer (a module name of the backbone) that is trained; everything before it stays frozen. all: the
+    whole backbone is trained."""
     head_start: Literal["logistic", "random"] = "logistic"
-    """logistic: the head begins as the best logistic regression on the untouched backbone's features, which is
-    a candidate for the best weights too; random: as any new layer."""
+    """logistic: the head begins as the best logistic regression on the untouched backbone's features, which may
+    turn out to be the best weights; random: as any new layer."""
     frozen_epochs: int = Field(default=0, ge=0)
     """First epochs, in which the head alone is trained and the whole backbone stays as it is."""
     unfrozen_rate: float = Field(default=1.0, gt=0, le=1)
@@ -141,7 +141,7 @@ class FineTuneRecipe(_GradientRecipe):
                 "backbone: lower it, or choose the way frozen"
             )
         if self.unfrozen_rate != 1.0 and self.frozen_epochs == 0:
-            raise ValueError("unfrozen_rate has no effect with frozen_epochs=0: set frozen_epochs, or lower the rate")
+            raise ValueError("unfrozen_rate has no effect with frozen_epochs=0: set that, or lower the rate")
         return self
 
 

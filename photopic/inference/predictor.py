@@ -19,12 +19,12 @@ from torch import nn
 
 from photopic.config import AnyRecipe, FrozenRecipe, PreprocessConfig
 from photopic.data.preprocess import Preprocess
-from photopic.errors import ConfigError, DataError, RunError
+from photopic.errors import ConfigError, DataError
 from photopic.evaluation.metrics import softmax
 from photopic.inference.inputs import Inputs, Item, expand, load_all
 from photopic.models.folding import for_inference
 from photopic.models.forward import predict_logits
-from photopic.models.zoo import build_model
+from photopic.models.reuse import load_network
 from photopic.run import Run
 from photopic.runtime import Runtime, choose_runtime
 
@@ -138,18 +138,7 @@ class Predictor:
         Raises RunError when the run has no weights, or they are missing, altered or do not fit.
         """
         run = run if isinstance(run, Run) else Run.open(run)
-        recipe = run.recipe
-        weights = run.load_weights()
-        with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and thrown away
-            model = build_model(recipe, len(run.class_names))
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise RunError(
-                f"{run.path}: its weights do not fit its recipe ({reason}). Train again."
-            ) from None
-        return cls.of_model(model, recipe, run.class_names, device=device)
+        return cls.of_model(load_network(run), run.recipe, run.class_names, device=device)
 
     @classmethod
     def of_model(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from photopic.config import BackboneConfig, PreprocessConfig
-from photopic.errors import ModelError, OfflineError, did_you_mean
+from photopic.errors import ConfigError, ModelError, OfflineError, did_you_mean
 from photopic.files import sha256_file
 from photopic.models.efficientnet_lite import EfficientNetLite
 from photopic.models.weights import (
@@ -60,20 +60,30 @@ class Backbone:
 class BackboneClassifier(nn.Module):
     """A backbone and one linear layer: the network of the ways frozen and fine-tune.
 
-    kept_in_eval: modules that stay in evaluation mode whatever mode the network is in: frozen layers, and
+    one_output: the head has a single output z for two classes, whose logits are [0, z]. kept_in_eval: modules
+    that stay in evaluation mode whatever mode the network is in: frozen layers, and
     batch norms whose statistics are to stay as pretrained.
     """
 
-    def __init__(self, backbone: nn.Module, dim: int, num_classes: int) -> None:
+    def __init__(self, backbone: nn.Module, dim: int, num_classes: int, *, one_output: bool = False) -> None:
         super().__init__()
+        if one_output and num_classes != 2:
+            raise ConfigError(
+                f"loss: binary-cross-entropy is for two classes, and there are {num_classes}. "
+                "Take cross-entropy."
+            )
         self.backbone = backbone
-        self.head = nn.Linear(dim, num_classes)
+        self.one_output = one_output
+        self.head = nn.Linear(dim, 1 if one_output else num_classes)
         self.kept_in_eval: tuple[nn.Module, ...] = ()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) to logits (N, K)."""
-        logits: Tensor = self.head(self.backbone(images))
-        return logits
+        """(N, C, S, S) to logits (N, K)."""
+        return self.as_logits(self.head(self.backbone(images)))
+
+    def as_logits(self, outputs: Tensor) -> Tensor:
+        """The head's outputs (N, 1 or K) as logits (N, K)."""
+        return torch.cat([torch.zeros_like(outputs), outputs], 1) if self.one_output else outputs
 
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode, except for what is kept in evaluation mode."""

@@ -101,12 +101,13 @@ class FastNet(nn.Module):
         x = images if self.whitening is None else self.activation(self.whitening(images))
         for block in self.blocks:
             x = block(x)
-        x = x.amax(dim=(2, 3))
-        x = self.dropout(x)
+        features: Tensor = self.dropout(x.amax(dim=(2, 3)))
         if self.head is None:
-            return x
-        logits: Tensor = self.head(x)
-        return logits / x.shape[1]  # keeps logits small at the start, while the head's weights have std 1
+            return features
+        logits: Tensor = self.head(features)
+        return (
+            logits / self.num_features
+        )  # keeps logits small at the start, while the head's weights have std 1
 
 
 def initialise(model: nn.Module, images: Tensor) -> None:

@@ -57,7 +57,7 @@ def _folded(model: nn.Module) -> Forward | None:
     if isinstance(model, BackboneClassifier) and isinstance(model.backbone, EfficientNetLite):
         features = FoldedLite(model.backbone)
         weight, bias = model.head.weight.detach().clone(), model.head.bias.detach().clone()
-        return lambda images: F.linear(features(images), weight, bias)
+        return lambda images: model.as_logits(F.linear(features(images), weight, bias))
     return None
 
 

@@ -22,13 +22,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from photopic.augment.policy import Augment, Draw
+from photopic.augment.draw import Draw
+from photopic.augment.policy import Augment
 from photopic.config import AugmentConfig, BackboneConfig
 from photopic.data.dataset import DataSet, Excluded
 from photopic.data.preprocess import Preprocess
 from photopic.errors import DataError
-from photopic.models.backbones import Backbone, backbone_identity, load_backbone
+from photopic.models.backbones import Backbone
 from photopic.models.folding import for_inference
+from photopic.models.reuse import find_backbone, find_identity
 from photopic.runtime import Runtime
 from photopic.training.feature_cache import FeatureCache, Floats
 
@@ -66,14 +68,14 @@ class Extractor:
     @cached_property
     def backbone(self) -> Backbone:
         """The backbone with its weights, on the device."""
-        backbone = load_backbone(self.config, allow_download=self._allow_download)
+        backbone = find_backbone(self.config, allow_download=self._allow_download)
         backbone.module.to(self.runtime.device)
         return backbone
 
     @cached_property
     def identity(self) -> str:
         """Name and SHA-256 of the weights; does not load them where that can be avoided."""
-        return f"{self.config.name} {backbone_identity(self.config) or self.backbone.sha256}"
+        return f"{self.config.name} {find_identity(self.config) or self.backbone.sha256}"
 
     def __call__(self, images: Tensor) -> Floats:
         """(N, 3, S, S) normalised to (N, D) float32."""

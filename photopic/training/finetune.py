@@ -10,31 +10,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from photopic.config import FineTuneRecipe, FrozenRecipe
+from photopic.config import FineTuneRecipe, FrozenRecipe, PreprocessConfig
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore
-from photopic.errors import ModelError
-from photopic.models.backbones import Backbone, BackboneClassifier
-from photopic.models.cutting import layers_from, split_at
+from photopic.errors import ConfigError, ModelError
+from photopic.models.backbones import BackboneClassifier
+from photopic.models.cutting import split_at
 from photopic.models.folding import for_inference
 from photopic.models.forward import evaluation_mode
 from photopic.models.zoo import check_backbone_input
+from photopic.runtime import derive_seed
 from photopic.training.feature_cache import Floats
 from photopic.training.features import Extractor
 from photopic.training.frozen import features_of, filled_in, weights_source
 from photopic.training.heads import fit_head
 from photopic.training.inputs import AugmentedImages, CachedInputs
 from photopic.training.job import Fitted, Job, label_tensor, validation_of
-from photopic.training.loop import Best, Inputs, Validation
+from photopic.training.loop import Best, Inputs, Validation, copy_weights
 from photopic.training.optimizers import build_optimizer
 from photopic.training.probe import limit_epochs
 from photopic.training.scratch import answer, fitted, new_state, run_epochs, validate
+from photopic.training.unfreezing import (
+    ALL,
+    Unfreezing,
+    draw_head,
+    parameter_groups,
+    prepare_finetune,
+    set_head,
+    unfrozen_layers,
+)
 
 HEAD_INVERSE_L2 = FrozenRecipe.model_fields["inverse_l2"].default
 """Candidates for the first head's regularisation: those of the way frozen."""
@@ -46,28 +55,42 @@ _BATCH = 64
 
 
 def train_finetune(job: Job) -> Fitted:
-    """Fit a head, unfreeze, train, and keep the best epoch by validation; the head alone counts as one."""
+    """Begin with a head, unfreeze, train and keep the best epoch by validation; a fitted head counts too."""
     assert isinstance(job.recipe, FineTuneRecipe)
     check_backbone_input(job.recipe.preprocess, job.recipe.backbone.name)
     extractor = Extractor(job.recipe.backbone, job.runtime, allow_download=job.allow_download)
     preprocess = Preprocess(filled_in(job.recipe, extractor))
     recipe = job.recipe.model_copy(update={"preprocess": preprocess.config})
-    layers_from(extractor.backbone.module, recipe.unfreeze_from)  # complains before the work begins
-    head = first_head(job, preprocess, extractor)
-    model = prepare_finetune(recipe, extractor.backbone, head)
+    unfrozen_layers(extractor.backbone.module, recipe.unfreeze_from)  # complains before the work begins
+    head = first_head(job, preprocess, extractor) if recipe.head_start == "logistic" else None
+    model = prepare_finetune(recipe, extractor.backbone, job.num_classes)
+    if head is None:
+        draw_head(model, derive_seed(job.seed, "weights"))
+    else:
+        set_head(model, head)
     model = model.to(job.runtime.device).to(memory_format=torch.channels_last)
     store, val_store = job.pixels("train", preprocess), job.pixels("val", preprocess)
     trained, inputs, score = _inputs(job, recipe, model, store, val_store)
     labels = label_tensor(job, store.rows)
     recipe = limit_epochs(job, recipe, trained, inputs, labels, len(val_store.rows))
+    _check_unfreezing(recipe)
     job.resolved(recipe, weights_source(extractor.backbone))
     groups = parameter_groups(model, recipe.unfreeze_from, recipe.layer_decay)
     state = new_state(recipe, trained, build_optimizer(recipe.optimizer, groups))
-    weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in trained.state_dict().items()}
-    state.best = Best(BEFORE, score(trained), weights)
+    if head is not None:
+        state.best = Best(BEFORE, score(trained), copy_weights(trained))
+    inputs = Unfreezing(inputs, recipe, trained, state.optimizer)
     stopped_by = run_epochs(job, recipe, state, inputs, labels, score)
     outcome = fitted(recipe, state, lambda split: answer(job, recipe, model, split), stopped_by)
     return replace(outcome, model=model.eval())
+
+
+def _check_unfreezing(recipe: FineTuneRecipe) -> None:
+    if recipe.frozen_epochs >= recipe.total_epochs:
+        raise ConfigError(
+            f"the time limit allows {recipe.total_epochs} epochs, and frozen_epochs={recipe.frozen_epochs} "
+            "leaves none of them for the backbone. Allow more time, or set fewer frozen_epochs."
+        )
 
 
 def first_head(job: Job, preprocess: Preprocess, extractor: Extractor) -> nn.Linear:
@@ -87,49 +110,16 @@ def first_head(job: Job, preprocess: Preprocess, extractor: Extractor) -> nn.Lin
     ).linear
 
 
-def prepare_finetune(recipe: FineTuneRecipe, backbone: Backbone, head: nn.Linear) -> BackboneClassifier:
-    """Backbone and head, with what `unfreeze_from` and `batch_norm` say frozen.
-
-    Raises ModelError, listing the children, if the backbone has no module of that name.
-    """
-    model = BackboneClassifier(backbone.module, backbone.dim, head.out_features)
-    model.head.load_state_dict(head.state_dict())
-    model.requires_grad_(False)
-    model.head.requires_grad_(True)
-    unfrozen: set[nn.Module] = set()
-    for layer in layers_from(backbone.module, recipe.unfreeze_from):
-        for part in layer:
-            part.requires_grad_(True)
-            unfrozen.update(part.modules())
-    kept = [module for module in backbone.module.modules() if unfrozen.isdisjoint(module.modules())]
-    if recipe.batch_norm == "frozen":
-        kept += [module for module in unfrozen if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    model.kept_in_eval = tuple(kept)
-    return model
-
-
-def parameter_groups(
-    model: BackboneClassifier, unfreeze_from: str, layer_decay: float
-) -> list[dict[str, Any]]:
-    """Groups for `build_optimizer`, the head first: rate 1, then layer_decay, layer_decay² and so on."""
-    groups: list[dict[str, Any]] = [{"params": list(model.head.parameters()), "lr_scale": 1.0}]
-    for distance, layer in enumerate(reversed(layers_from(model.backbone, unfreeze_from)), start=1):
-        parameters = [parameter for part in layer for parameter in part.parameters()]
-        groups.append({"params": parameters, "lr_scale": layer_decay**distance})
-    return groups
-
-
 def _inputs(
     job: Job, recipe: FineTuneRecipe, model: BackboneClassifier, store: PixelStore, val_store: PixelStore
-) -> tuple[nn.Module, Inputs, Callable[[nn.Module], Validation]]:
+) -> tuple[BackboneClassifier, Inputs, Callable[[nn.Module], Validation]]:
     """What is trained, on what, and how it is validated: the whole network, or what lies above the cut."""
     preprocess = Preprocess(recipe.preprocess)
     # weights that are kept on the way are those of the whole network
     keeps = recipe.checkpoint_name is not None or recipe.snapshots > 0
     cut = _cut(recipe, model) if recipe.augment.is_identity and not keeps else None
-    size = recipe.preprocess.size
     images = len(store.rows) + len(val_store.rows)
-    if cut is None or _output_bytes(cut[0], size, job.runtime.device) * images > _CACHE_BYTES:
+    if cut is None or _output_bytes(cut[0], recipe.preprocess, job.runtime.device) * images > _CACHE_BYTES:
         augmented = AugmentedImages(store.images_u8, preprocess, recipe.augment, job.seed, job.runtime)
         return model, augmented, lambda scored: validate(job, recipe, scored, val_store)
     lower, upper = cut
@@ -147,20 +137,23 @@ def _inputs(
 
 def _cut(recipe: FineTuneRecipe, model: BackboneClassifier) -> tuple[nn.Module, BackboneClassifier] | None:
     """The frozen layers, and a classifier of the others with the same parameters; None if it has no cut."""
+    if recipe.unfreeze_from == ALL:
+        return None
     try:
         lower, upper = split_at(model.backbone, recipe.unfreeze_from)
     except ModelError:
         return None
-    classifier = BackboneClassifier(upper, model.head.in_features, model.head.out_features)
+    classifier = BackboneClassifier(upper, model.head.in_features, 2, one_output=model.one_output)
     classifier.head = model.head
     classifier.kept_in_eval = model.kept_in_eval
     return lower.eval(), classifier
 
 
-def _output_bytes(lower: nn.Module, size: int, device: torch.device) -> int:
+def _output_bytes(lower: nn.Module, preprocess: PreprocessConfig, device: torch.device) -> int:
     """Memory of the frozen layers' output for one image."""
     with torch.inference_mode():
-        return int(lower(torch.zeros(1, 3, size, size, device=device)).numel()) * 4
+        image = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size, device=device)
+        return int(lower(image).numel()) * 4
 
 
 def _outputs(job: Job, lower: nn.Module, store: PixelStore, preprocess: Preprocess) -> Floats:

@@ -152,7 +152,7 @@ def fit(
         validation = validate(state.scored_model)
         check_finite(validation.loss, "validation", step, state.epoch)
         if validation.beats(state.best.validation if state.best else None, recipe.select_by):
-            state.best = Best(state.epoch, validation, _copy_weights(state.scored_model))
+            state.best = Best(state.epoch, validation, copy_weights(state.scored_model))
         assert state.best is not None
         state.history.append(
             EpochScores(record["train_loss"], record["train_accuracy"], validation.loss, validation.accuracy)
@@ -187,7 +187,8 @@ def update(state: TrainingState, recipe: ScratchRecipe | FineTuneRecipe, loss: T
         state.average.update(state.model)
 
 
-def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
+def copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    """All weights and statistics by name, on the CPU, in memory of their own."""
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
 
 

@@ -41,7 +41,7 @@ def load_recipe(name_or_path: str, changes: Mapping[str, Any] | None = None) -> 
         raise ConfigError(
             f'recipe "{name_or_path}" is not known.{hint} `photopic recipes` lists all {len(recipes)}.'
         )
-    return override(recipe, changes or {})
+    return override(recipe, changes) if changes else recipe  # so that what the file names can be told
 
 
 def to_yaml(recipe: AnyRecipe) -> str:
