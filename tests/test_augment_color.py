@@ -1,4 +1,4 @@
-"""photopic.augment.color against Pillow's ImageEnhance, and cutout of photopic.augment.erasing against slices."""
+"""photopic.augment.color against Pillow's ImageEnhance, cutout of photopic.augment.erasing against slices."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Changes colours: brightness, contrast, saturation, as Pillow's ImageEnhance, on float images 0..1.
+"""Changes the colours of float images 0..1.
 
-Each factor blends the image with a degenerate one - black, its mean grey, its grey version - and clips, in
-this order. Factor 1 changes nothing, 0 gives the degenerate image. Pillow works on uint8 and cuts off
-fractions; here nothing is rounded, so results differ by up to one grey level per step.
+Brightness, contrast, saturation, as Pillow's ImageEnhance: each factor blends the image with a degenerate
+one - black, its mean grey, its grey version - and clips, in this order. Factor 1 changes nothing, 0 gives the
+degenerate image. Pillow works on uint8 and cuts off fractions; here nothing is rounded, so results differ by
+up to one grey level per step. Beside them channel shift, hue and grey.
 """
 
 from __future__ import annotations
@@ -49,6 +50,41 @@ def apply_saturation(images_01: Tensor, factor: Tensor, *, out: Tensor | None = 
     """Multiply each pixel's distance from its own grey by the image's factor (n,), clip to 0..1."""
     out = torch.lerp(grey(images_01), images_01, _per_image(factor, images_01), out=out)
     return out.clamp_(0, 1)
+
+
+def apply_channel_shift(images_01: Tensor, shift: Tensor) -> Tensor:
+    """Add each image's shift (n,), in 0..1 units, to all channels; cut off at the image's own extremes.
+
+    Source: apply_channel_shift of Keras, which, its name notwithstanding, shifts all channels alike.
+    """
+    low, high = images_01.amin((1, 2, 3), keepdim=True), images_01.amax((1, 2, 3), keepdim=True)
+    return (images_01 + _per_image(shift, images_01)).clamp_(low, high)
+
+
+def apply_hue(images_01: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue of each image by its turn (n,), in whole turns of the colour circle; grey stays grey.
+
+    In the model HSV, with V the largest channel, C = V - smallest channel, and H in sixths of a turn, a
+    channel is V - C · max(0, min(k, 4 - k, 1)), k = (H + offset) modulo 6; the offsets of red, green and blue
+    are 5, 3 and 1.
+    """
+    if images_01.shape[1] == 1:
+        return images_01.clone()
+    red, green, blue = images_01.unbind(1)
+    low, high = images_01.aminmax(dim=1)
+    chroma = high - low
+    divisor = chroma.masked_fill(chroma == 0, 1)
+    hue = torch.where(high == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor)
+    hue = torch.where(high == red, (green - blue) / divisor, hue)
+    hue += _per_image(turn, images_01)[:, :, :, 0] * 6
+    offsets = torch.tensor([5, 3, 1], device=images_01.device, dtype=images_01.dtype)[:, None, None]
+    k = torch.remainder(hue[:, None] + offsets, 6)
+    return high[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
+
+
+def apply_grey(images_01: Tensor, chosen: Tensor) -> Tensor:
+    """The grey version of each chosen image (n,) bool, in all its channels; the others as they are."""
+    return torch.where(chosen.to(images_01.device)[:, None, None, None], grey(images_01), images_01)
 
 
 def _per_image(factor: Tensor, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Takes content away: cutout (DeVries 2017, arXiv:1708.04552) and random erasing (Zhong 2017, arXiv:1708.04896).
+"""Takes content away: cutout (DeVries 2017, arXiv:1708.04552), random erasing (Zhong 2017, arXiv:1708.04896).
 
 Axis letters: n images, c channels, h height, w width.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 ERASING_UNIFORMS = 23
-"""Columns of uniform numbers that draw_erasing uses: whether, place (two), and ten trials of area and aspect."""
+"""Columns of uniform numbers that draw_erasing uses: whether, place (two), ten trials of area and aspect."""
 _TRIALS = 10  # as many as torchvision's RandomErasing
 
 

@@ -51,8 +51,8 @@ def draw_shift(uniform: Tensor, shift_range: Shift, size: int) -> Tensor:
     """(n,) uniform numbers in 0..1 -> (n,) shifts in pixels, float64.
 
     shift_range: a number v below 1: any real shift in ± v · size. A number v of type float from 1.0 on: any
-    real shift in ± v. A whole number n: a size of 0..n-1, each as likely, then a sign; so 0 is twice as likely
-    as each other shift. A tuple: one of its values, each as likely.
+    real shift in ± v. A whole number n: a size of 0..n-1, each as likely, then a sign; so 0 is twice as
+    likely as each other shift. A tuple: one of its values, each as likely.
 
     Source: ImageDataGenerator.get_random_transform of Keras. Its code also gives values of a list a random
     sign, against its documentation; here they stand for themselves.
@@ -127,7 +127,7 @@ def apply_affine(images: Tensor, affine: Tensor, *, fill_mode: str, cval: float 
     height, width = images.shape[2:]
     of_row, of_column = sampling_terms(affine.to(images.device), height, width, images.dtype)
     source = images.to(of_row.dtype)
-    return resample(source, of_row, of_column, fill_mode=fill_mode, cval=cval).to(images.dtype)
+    return sample(source, of_row + of_column, fill_mode=fill_mode, cval=cval).to(images.dtype)
 
 
 def sampling_terms(affine: Tensor, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -147,11 +147,10 @@ def sampling_terms(affine: Tensor, height: int, width: int, dtype: torch.dtype) 
     return of_row[:, :, :, None], of_column[:, :, None, :]
 
 
-def resample(source: Tensor, of_row: Tensor, of_column: Tensor, *, fill_mode: str, cval: float) -> Tensor:
-    """The second half of apply_affine: the coordinates of these terms, read from (n, c, h, w) images."""
+def sample(source: Tensor, grid: Tensor, *, fill_mode: str, cval: float) -> Tensor:
+    """Bilinear: (n, c, h, w) images read at (n, 2, h, w) places, x then y; the places may be overwritten."""
     if source.numel() == 0:
         return source.clone()
-    grid = of_row + of_column
     if fill_mode == "nearest":
         return _sample(source, grid, _BORDER)
     if fill_mode == "reflect":

@@ -101,7 +101,7 @@ def draw_beta(uniform: Tensor, alpha: float) -> Tensor:
 
 
 def draw_paste(uniform: Tensor, area: Tensor, height: int, width: int) -> Tensor:
-    """(n, 2) uniform numbers and (n,) shares of the area -> (n, 4) int64 boxes, cut off at the image's border.
+    """(n, 2) uniform numbers, (n,) shares of the area -> (n, 4) int64 boxes, cut off at the image's border.
 
     Centres are uniform over the pixels, sides are √area of the image's, in whole pixels to both sides.
     """

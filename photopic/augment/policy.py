@@ -1,67 +1,34 @@
-"""What happens to each training image in each epoch: all parameters drawn at once, applied batch by batch.
-
-An image's parameters depend on (seed, epoch, row) alone: not on the batch it is in, its place there, or how
-many images there are. So a resumed training sees what an unbroken one would have seen.
-"""
+"""What happens to each training image in each epoch: all parameters drawn at once, applied batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from photopic.augment.color import apply_brightness, apply_contrast, apply_saturation, draw_factor
-from photopic.augment.geometry import (
-    UNIFORMS,
-    apply_whole_pixels,
-    draw_affine,
-    is_still,
-    is_whole_pixels,
-    resample,
-    sampling_terms,
-    with_flips,
+from photopic.augment.auto import apply_auto
+from photopic.augment.color import (
+    apply_brightness,
+    apply_channel_shift,
+    apply_contrast,
+    apply_grey,
+    apply_hue,
+    apply_saturation,
 )
-from photopic.augment.erasing import apply_cutout, draw_cutout
+from photopic.augment.draw import Draw, draw_all
+from photopic.augment.erasing import apply_cutout, apply_erasing
+from photopic.augment.filters import apply_blur, blur_radius
+from photopic.augment.geometry import apply_whole_pixels, is_still, is_whole_pixels, sample, sampling_terms
+from photopic.augment.noise import apply_noise, uniform_noise
+from photopic.augment.perspective import perspective_grid, with_affine
 from photopic.config import AugmentConfig
 from photopic.errors import ConfigError
-from photopic.runtime import generator
 
-_COLUMNS = (
-    16  # uniform numbers per image; some are spare, so that a new operation leaves the others' draws alone
-)
 _NEUTRAL = (1.0, 1.0)
 _CHUNK_PIXELS = (
     65536  # images of so many pixels are finished before the next ones are begun: they stay in cache
 )
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The parameters of n images for one epoch; tensors with n rows, on any device."""
-
-    affine: Tensor
-    """(n, 2, 3) float64: see geometry.draw_affine; flips included."""
-    brightness: Tensor
-    """(n,) factor."""
-    contrast: Tensor
-    """(n,) factor."""
-    saturation: Tensor
-    """(n,) factor."""
-    cutout: Tensor
-    """(n, 2) int64 centre of the square, pixels (row, column)."""
-
-    def __len__(self) -> int:
-        return len(self.brightness)
-
-    def take(self, rows: Tensor | slice) -> Draw:
-        """The parameters of these rows, in their order."""
-        return Draw(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
-
-    def to(self, device: torch.device) -> Draw:
-        """The same on another device. On a GPU, do this once per epoch rather than once per batch."""
-        return Draw(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 class Augment:
@@ -75,40 +42,21 @@ class Augment:
 
         Raises ConfigError for what has no effect on such images.
         """
-        if channels == 1 and config.saturation_range != (1.0, 1.0):
-            raise ConfigError("saturation_range has no effect on grey images (channels=1). Leave it out.")
-        if config.cutout_size > 2 * size:
-            raise ConfigError(f"cutout_size={config.cutout_size} hides whole images of {size} pixels.")
+        _check(config, channels, size)
         self.config = config
         self.size = size
         self.mean = None if mean is None else torch.tensor(list(mean))
-        self._moves = not is_still(config)
-        self._interpolates = not is_whole_pixels(config)
+        perspective = config.perspective.probability > 0
+        self._moves = perspective or not is_still(config)
+        self._interpolates = perspective or not is_whole_pixels(config)
         ranges = (config.brightness_range, config.contrast_range, config.saturation_range)
-        self._recolours = any(factors != _NEUTRAL for factors in ranges)
+        others = config.channel_shift_range or config.hue_range != (0.0, 0.0) or config.grey
+        self._recolours = bool(others) or any(factors != _NEUTRAL for factors in ranges)
+        self._radius = blur_radius(config.blur.sigma_range[1], size)
 
     def draw(self, n: int, seed: int, epoch: int) -> Draw:
         """Parameters for rows 0..n-1 of the training set in this epoch. The first m of n are those of m."""
-        config = self.config
-        uniform = torch.rand(n, _COLUMNS, generator=generator(seed, "augment", epoch))
-        affine = draw_affine(uniform[:, :UNIFORMS], config, self.size)
-        flip_rows = (uniform[:, 6] < 0.5) & config.vertical_flip
-        return Draw(
-            affine=with_flips(affine, flip_rows, self._draw_flip(uniform[:, 7], seed, epoch)),
-            brightness=draw_factor(uniform[:, 8], config.brightness_range),
-            contrast=draw_factor(uniform[:, 9], config.contrast_range),
-            saturation=draw_factor(uniform[:, 10], config.saturation_range),
-            cutout=draw_cutout(uniform[:, 11:13], self.size),
-        )
-
-    def _draw_flip(self, uniform: Tensor, seed: int, epoch: int) -> Tensor:
-        """(n,) bool: which images are mirrored left to right."""
-        if self.config.horizontal_flip == "random":
-            return uniform < 0.5
-        if self.config.horizontal_flip == "alternating":
-            start = torch.rand(len(uniform), generator=generator(seed, "augment", "flip")) < 0.5
-            return start ^ bool(epoch % 2)
-        return torch.zeros(len(uniform), dtype=torch.bool)
+        return draw_all(self.config, self.size, n, seed, epoch)
 
     def apply(self, images_01: Tensor, draw: Draw, rows: Tensor) -> Tensor:
         """Change a batch.
@@ -134,16 +82,15 @@ class Augment:
             changed = self._in_chunks(images, dtype, draw)
         else:
             changed = _as_float(self._move(images, draw.affine), dtype)
-        if self.config.cutout_size:
-            colour = changed.mean((2, 3)) if self.mean is None else self.mean
-            changed = apply_cutout(changed, draw.cutout, self.config.cutout_size, colour)
+        changed = self._filter(changed, draw)
+        changed = self._erase(changed, draw)
         return changed.clone() if changed is images else changed
 
     def _in_chunks(self, images: Tensor, dtype: torch.dtype, draw: Draw) -> Tensor:
         """Geometry and colour, some images at a time: all steps but the first find them in the cache."""
         n, _, height, width = images.shape
         out = torch.empty(images.shape, dtype=dtype, device=images.device)
-        terms = sampling_terms(draw.affine, height, width, dtype) if self._interpolates else ()
+        terms = self._terms(draw, height, width, dtype) if self._interpolates else ()
         step = max(1, n if images.is_cuda else _CHUNK_PIXELS // (height * width))
         for start in range(0, n, step):
             part = slice(start, start + step)
@@ -155,11 +102,18 @@ class Augment:
             self._recolour(moved, mine, out[part])
         return out
 
+    def _terms(self, draw: Draw, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """Where pixels are read: one or two tensors, to be added."""
+        if draw.perspective is None:
+            return sampling_terms(draw.affine, height, width, dtype)
+        return (perspective_grid(with_affine(draw.perspective, draw.affine), height, width, dtype),)
+
     def _resample(self, images: Tensor, terms: tuple[Tensor, ...]) -> Tensor:
         # A contiguous copy, even of what is contiguous: sampling jumps about, and is quicker on pixels that
         # have just been brought into the cache one after the other (12 instead of 18 ns per pixel at 224 px).
         staged = _as_float(images, terms[0].dtype, copy=True)
-        return resample(staged, *terms, fill_mode=self.config.fill_mode, cval=self.config.cval / 255)
+        grid = terms[0] + terms[1] if len(terms) == 2 else terms[0]
+        return sample(staged, grid, fill_mode=self.config.fill_mode, cval=self.config.cval / 255)
 
     def _move(self, images: Tensor, affine: Tensor) -> Tensor:
         """Whole pixels moved; the same tensor when nothing moves."""
@@ -169,16 +123,82 @@ class Augment:
         return apply_whole_pixels(images, affine, fill_mode=self.config.fill_mode, cval=cval)
 
     def _recolour(self, images: Tensor, draw: Draw, out: Tensor) -> None:
-        """Brightness, contrast, saturation, in this order, into `out`."""
+        """Channel shift, brightness, contrast, saturation, hue, grey, in this order, into `out`."""
+        config = self.config
         images = _as_float(images, out.dtype)
-        if self.config.brightness_range != _NEUTRAL:
+        if config.channel_shift_range:
+            images = apply_channel_shift(images, draw.channel_shift)
+        if config.brightness_range != _NEUTRAL:
             images = apply_brightness(images, draw.brightness, out=out)
-        if self.config.contrast_range != _NEUTRAL:
+        if config.contrast_range != _NEUTRAL:
             images = apply_contrast(images, draw.contrast, out=out)
-        if self.config.saturation_range != _NEUTRAL:
+        if config.saturation_range != _NEUTRAL:
             images = apply_saturation(images, draw.saturation, out=out)
+        if config.hue_range != (0.0, 0.0):
+            images = apply_hue(images, draw.hue)
+        if config.grey:
+            images = apply_grey(images, draw.grey)
         if images is not out:
             out.copy_(images)
+
+    def _filter(self, images: Tensor, draw: Draw) -> Tensor:
+        """RandAugment or TrivialAugment, blur, noise; each on the images that it was drawn for."""
+        if draw.choice is not None and draw.strength is not None:
+            cval = self.config.cval / 255
+            fill = self.config.fill_mode
+            images = apply_auto(images, draw.choice, draw.strength, fill_mode=fill, cval=cval)
+        if draw.blur is not None:
+            sigma = draw.blur
+            images = _on_some(images, sigma > 0, lambda part, at: apply_blur(part, sigma[at], self._radius))
+        if draw.noise is not None and draw.key is not None:
+            std, key = draw.noise, draw.key
+            images = _on_some(images, std > 0, lambda part, at: apply_noise(part, std[at], key[at]))
+        return images
+
+    def _erase(self, images: Tensor, draw: Draw) -> Tensor:
+        """Cutout and erasing."""
+        if self.config.cutout_size:
+            images = apply_cutout(images, draw.cutout, self.config.cutout_size, self._colour(images))
+        if draw.erasing is None:
+            return images
+        assert draw.key is not None
+        box, key = draw.erasing, draw.key
+
+        def erase(part: Tensor, at: Tensor) -> Tensor:
+            noisy = self.config.erasing.fill == "noise"
+            # The bits of the key turned over: not the numbers that noise of the same image has.
+            colour = uniform_noise(key[at] ^ 0x7FFFFFFF, part.shape[1:]) if noisy else self._colour(part)
+            return apply_erasing(part, box[at], colour)
+
+        return _on_some(images, box[:, 2] > box[:, 0], erase)
+
+    def _colour(self, images: Tensor) -> Tensor:
+        """Of what is taken away: the training images' mean, or each image's own."""
+        return images.mean((2, 3)) if self.mean is None else self.mean
+
+
+def _check(config: AugmentConfig, channels: int, size: int) -> None:
+    """Refuse what has no effect on such images."""
+    colour = {
+        "saturation_range": config.saturation_range != _NEUTRAL,
+        "hue_range": config.hue_range != (0.0, 0.0),
+        "grey": config.grey > 0,
+    }
+    for name, wanted in colour.items():
+        if wanted and channels == 1:
+            raise ConfigError(f"{name} has no effect on grey images (channels=1). Leave it out.")
+    if config.cutout_size > 2 * size:
+        raise ConfigError(f"cutout_size={config.cutout_size} hides whole images of {size} pixels.")
+
+
+def _on_some(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """`change`(images, their places) on those that are chosen (b,) bool; the others as they are."""
+    at = chosen.nonzero()[:, 0]
+    if len(at) == 0:
+        return images
+    out = images.clone()
+    out[at] = change(images[at], at)
+    return out
 
 
 def _as_float(images: Tensor, dtype: torch.dtype, *, copy: bool = False) -> Tensor:

@@ -91,8 +91,9 @@ class _Chance(Frozen):
 class PerspectiveConfig(_Chance):
     """The image seen from an angle."""
 
-    distortion: float = Field(default=0.5, gt=0, le=1)
-    """Each corner moves inwards by up to this share of half a side (torchvision's distortion_scale)."""
+    distortion: float = Field(default=0.5, gt=0, le=0.6)
+    """Each corner moves inwards by up to this share of half a side, on each axis (torchvision's
+    distortion_scale). From 2/3 on, images could be folded."""
 
 
 class BlurConfig(_Chance):

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from photopic.augment.mix import Mix
-from photopic.augment.policy import Augment, Draw
+from photopic.augment.draw import Draw
+from photopic.augment.mix import Mix, MixDraw, Mixer
+from photopic.augment.policy import Augment
 from photopic.config import AugmentConfig
 from photopic.data.preprocess import Preprocess
 from photopic.runtime import Runtime
@@ -51,12 +52,16 @@ class AugmentedImages:
         config = preprocess.config
         self._images = DeviceArray(images_u8, runtime)
         self._preprocess = preprocess
-        self._augment = (
-            None if augment.is_identity else Augment(augment, config.channels, config.size, mean=config.mean)
-        )
+        self._augment: Augment | None = None
+        if not augment.is_identity:
+            # Of the other scalings `mean` is what is subtracted, and no colour of the images.
+            colour = config.mean if config.scaling == "standardise" else None
+            self._augment = Augment(augment, config.channels, config.size, mean=colour)
+        self._mixer = Mixer(augment, config.size) if augment.mixes_labels else None
         self._seed = seed
         self._device = runtime.device
         self._draw: Draw | None = None
+        self._mix_draw: MixDraw | None = None
 
     def __len__(self) -> int:
         return len(self._images)
@@ -65,9 +70,11 @@ class AugmentedImages:
         """Draw the augmentation of all images."""
         if self._augment is not None:
             self._draw = self._augment.draw(len(self), self._seed, epoch).to(self._device)
+        if self._mixer is not None:
+            self._mix_draw = self._mixer.draw(len(self), self._seed, epoch)
 
     def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
-        """(B, C, S, S) float32, normalised, on the device; and how images were mixed.
+        """(B, C, S, S) float32, normalised, on the device; and how images were mixed, if they were.
 
         draws: (B,) which of the epoch's N draws each image takes; its own by default. A row that comes twice
         in an epoch is then not changed twice in the same way.
@@ -76,8 +83,12 @@ class AugmentedImages:
         if self._augment is None:
             return self._preprocess.to_float(images_u8), None
         assert self._draw is not None, "start_epoch comes first"
-        changed = self._augment.apply_u8(images_u8, self._draw, rows if draws is None else draws)
-        return self._preprocess.normalise(changed), None
+        draws = rows if draws is None else draws
+        images = self._preprocess.normalise(self._augment.apply_u8(images_u8, self._draw, draws))
+        if self._mixer is None:
+            return images, None
+        assert self._mix_draw is not None
+        return self._mixer.apply(images, self._mix_draw, draws)
 
 
 class CachedInputs:
