@@ -52,7 +52,8 @@ class TensorBoard:
             for key, tag in SCALARS.items():
                 self._scalar(tag, record[key], record["step"])
         elif record["event"] == "scored":
-            for row in record["scores"].rows():
+            defined = [row for row in record["scores"].rows() if row["value"] is not None]
+            for row in defined:
                 self._scalar(f"score {record['split']}/{row['name']}", row["value"], self._step)
 
     def draw(self, model: nn.Module, channels: int, size: int) -> None:
