@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from photopic.config.base import Frozen, NonNegative
+from photopic.config.base import Frozen, NonNegative, by_name
 from photopic.errors import did_you_mean
 
 
@@ -46,13 +46,9 @@ class MeanSquaredError(Frozen):
     name: Literal["mse"] = "mse"
 
 
-def _by_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 Loss = Annotated[
     Annotated[CrossEntropy | BinaryCrossEntropy | FocalLoss | MeanSquaredError, Field(discriminator="name")],
-    BeforeValidator(_by_name),
+    BeforeValidator(by_name),
 ]
 """A loss with its options, or just its name."""
 

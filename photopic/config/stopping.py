@@ -48,18 +48,17 @@ class StopAt(Frozen):
 
 def _check_name(template: str) -> str:
     """A file name with numbers of the epoch in braces. Raises ValueError that names what is wrong."""
+    example = 'An example is "best-{epoch:02d}-{val_loss:.4f}".'
     try:
         fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
-        for field in fields:
-            if field not in _NAMED:
-                raise ValueError(f'"{field}" is not known here.{did_you_mean(field, _NAMED)}')
-        name = template.format(**_NAMED)
-    except (ValueError, IndexError, KeyError) as error:
-        raise ValueError(
-            f'cannot be filled in: {error} An example is "best-{{epoch:02d}}-{{val_loss:.4f}}".'
-        ) from None
+        unknown = [field for field in fields if field not in _NAMED]
+        name = "" if unknown else template.format(**_NAMED)
+    except ValueError as error:
+        raise ValueError(f"cannot be filled in: {error}. {example}") from None
+    if unknown:
+        raise ValueError(f'"{unknown[0]}" is no number of an epoch.{did_you_mean(unknown[0], _NAMED)} {example}')
     if not name or name.startswith(".") or any(char in '/\\:*?"<>|' or ord(char) < 32 for char in name):
-        raise ValueError(f'gives the file name "{name}", which must have no path and no special characters.')
+        raise ValueError(f'gives the file name "{name}", which must have no path and no special characters')
     return template
 
 

@@ -128,12 +128,18 @@ class Sitting:
         self.report(record)
 
     def _store(self, fitted: Fitted, job: Job) -> None:
-        """Weights, validation answers and score: what a usable run needs."""
+        """Weights, validation answers and score: what a usable run needs.
+
+        Nothing when the loss stopped being finite before any epoch was validated.
+        """
+        failed = isinstance(fitted.stopped_by, TrainingError)
+        if failed and "epoch" not in fitted.selected:
+            return
         self.run.save_weights(fitted.model.state_dict())
         data = self.run.manifest.data | {"excluded": _excluded(self.dataset, job)}
         self.run.update(selected=fitted.selected, data=data)
         self._draw(fitted)
-        if not isinstance(fitted.stopped_by, TrainingError):
+        if not failed:
             self._score(fitted, "val")
 
     def _draw(self, fitted: Fitted) -> None:
