@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from photopic.data.show import Summary
     from photopic.inference.predictor import Predictions
     from photopic.inference.rescore import Evaluation
-    from photopic.models.zoo import ModelInfo
+    from photopic.models.listing import ModelInfo
     from photopic.training.job import Report
+    from photopic.training.rate_finder import RateCurve
 
 Data = str | Path | tuple[np.ndarray, np.ndarray]
 
@@ -75,21 +76,52 @@ def train(
     from photopic.training import train as training
     from photopic.training.job import ignore
 
-    changes = dict(settings or {})
-    if weights is not None:
-        changes["backbone.weights"] = str(weights)
     limit = {} if time_limit is None else {"time_limit_s": seconds(time_limit)}
-    if options.get("data_dir") is not None:
-        options["data_dir"] = str(options["data_dir"])
     run = training.train(
         data,
         recipe=recipe,
-        settings=changes,
+        settings=_with_weights(settings, weights),
         out=out,
-        options=parse_options(options | limit),
+        options=parse_options(_plain(options) | limit),
         report=report or ignore,
     )
     return Run(run.path, run.manifest)
+
+
+def find_rate(
+    data: Data,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 100,
+    weights: str | Path | None = None,
+    report: Report | None = None,
+    **options: Any,
+) -> RateCurve:
+    """The loss of some training steps at learning rates that grow from `low` to `high`, and a suggestion.
+
+    The steps are the first ones of the training that `photopic.train` would begin with the same arguments;
+    nothing is stored. `settings` of the result is made for the `settings` of `train`. A recipe of the way
+    frozen has no learning rate: ConfigError.
+    """
+    from photopic.training import rate_finder
+    from photopic.training.job import ignore
+
+    for name in ("time_limit_s", "checkpoint_every_s"):
+        if name in options:
+            raise ConfigError(f"{name} has no effect here: only {steps} steps are made, and nothing is kept.")
+    return rate_finder.find_rate(
+        data,
+        recipe=recipe,
+        settings=_with_weights(settings, weights),
+        low=low,
+        high=high,
+        steps=steps,
+        options=parse_options(_plain(options)),
+        report=report or ignore,
+    )
 
 
 def resume(run: _Run | str | Path, *, data: Data | None = None, report: Report | None = None) -> Run:
@@ -153,7 +185,7 @@ def list_runs(
 
 def list_models() -> list[ModelInfo]:
     """All networks that a recipe can name."""
-    from photopic.models.zoo import list_models as listed
+    from photopic.models.listing import list_models as listed
 
     return listed()
 
@@ -202,6 +234,15 @@ def seconds(time_limit: str | float) -> float:
     if total <= 0:
         raise ConfigError(f'time limit "{time_limit}" is not a time above 0. Write it as 90s, 10m or 1h30m.')
     return total
+
+
+def _with_weights(settings: Mapping[str, Any] | None, weights: str | Path | None) -> dict[str, Any]:
+    return dict(settings or {}) | ({} if weights is None else {"backbone.weights": str(weights)})
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Training options with paths as text, as they are stored."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
 def _as_dataset(data: Data | DataSet, options: Mapping[str, Any]) -> DataSet:

@@ -33,7 +33,8 @@ COMMANDS = {
     "history": ("photopic.cli.history:history", "The course of a training: a row per epoch."),
     "runs": ("photopic.cli.listings:runs", "List the runs in a folder."),
     "models": ("photopic.cli.listings:models", "List the networks that a recipe can name."),
-    "recipes": ("photopic.cli.listings:recipes", "List the named recipes, or show one."),
+    "recipes": ("photopic.cli.recipes:recipes_app", "List the named recipes, print one, draw its schedule."),
+    "rate": ("photopic.cli.rate:rate", "Find a learning rate: the loss of some steps at growing rates."),
 }
 for name, (target, summary) in COMMANDS.items():
     app.command(target, name=name, help=summary)

@@ -1,4 +1,4 @@
-"""`photopic runs`, `photopic models` and `photopic recipes`."""
+"""`photopic runs` and `photopic models`."""
 
 from __future__ import annotations
 
@@ -91,32 +91,3 @@ def models(filter: str = "", /, *, json: Annotated[bool, Parameter(negative="")]
     print_table(["name", "family", ">parameters", "offline", "licence of weights"], rows)
     if not filter:
         say(f"{len(found):,} networks; `photopic models resnet` lists those with that text in their name.")
-
-
-def recipes(name: str | None = None, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """List the named recipes, or show one as the YAML file that it is.
-
-    Parameters
-    ----------
-    name
-        The recipe to show; left out: list all.
-    json
-        Print JSON.
-    """
-    from photopic import api
-    from photopic.training.recipes import load_recipe, to_yaml
-
-    if name is not None:
-        recipe = load_recipe(name)
-        if json:
-            print_json(recipe.model_dump(mode="json"))
-        else:
-            say(to_yaml(recipe).rstrip())
-        return
-    found = api.list_recipes().values()
-    if json:
-        print_json([recipe.model_dump(mode="json") for recipe in found])
-    else:
-        print_table(
-            ["name", "way", "good for"], [(recipe.name, recipe.way, recipe.summary) for recipe in found]
-        )

@@ -11,11 +11,13 @@ from photopic.config import (
     ConstantSchedule,
     CosineSchedule,
     ExponentialSchedule,
+    FineTuneRecipe,
     OneCycleSchedule,
     PerformanceSchedule,
     PiecewiseSchedule,
     PowerSchedule,
     Schedule,
+    ScratchRecipe,
     cycle_ends,
 )
 
@@ -78,6 +80,24 @@ def _without_warmup(
         case PerformanceSchedule():
             falls = plateaus(progress.val_losses, schedule.patience, schedule.min_delta)
             return max(schedule.divide_by**-falls, schedule.floor)
+
+
+def schedule_points(
+    recipe: ScratchRecipe | FineTuneRecipe, steps_per_epoch: int, most: int = 500
+) -> list[tuple[float, float]]:
+    """(epochs done, learning rate) of the recipe's steps, thinned to `most` evenly spaced ones, and of the end.
+
+    The schedule performance is shown for a validation loss that never becomes better after the first epoch.
+    """
+    total_steps = recipe.total_epochs * steps_per_epoch
+    count = min(total_steps, most)
+    points = []
+    for number in range(count):
+        step = number * (total_steps - 1) // max(count - 1, 1)
+        flat = (1.0,) * (step // steps_per_epoch)
+        factor = learning_rate_factor(recipe.schedule, Progress(step, total_steps, steps_per_epoch, flat))
+        points.append((step / steps_per_epoch, recipe.optimizer.learning_rate * factor))
+    return [*points, (float(recipe.total_epochs), points[-1][1])]
 
 
 def plateaus(val_losses: Sequence[float], patience: int, min_delta: float) -> int:
