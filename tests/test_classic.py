@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 import torchvision
 
-from photopic.config.networks import ClassicModel, LayersModel
+from photopic.config.networks import ClassicModel, ClassicName, LayersModel
 from photopic.models.classic import CLASSICS, classic_layers
 from photopic.models.layered import LayeredNet, build_layers, check_layers
 
-_MNIST, _IMAGENET = (1, 28, 10), (3, 224, 1000)
-
-COUNTS = {
-    # name: (channels, size, classes), parameters
-    "softmax": (_MNIST, 7_850),  # course, C01: 784 · 10 + 10
-    "mlp": (_MNIST, 3_432_970),  # course, C09
-    "lenet5": ((1, 32, 10), 61_706),  # 156 + 2,416 + 48,120 + 10,164 + 850
-    "alexnet": ((3, 227, 1000), 60_965_224),  # Caffe's bvlc_alexnet; the paper says "60 million"
-    "vgg16": (_IMAGENET, 138_357_544),  # Keras and torchvision; paper, table 2: 138 million
-    "vgg19": (_IMAGENET, 143_667_240),  # Keras and torchvision; paper, table 2: 144 million
-    "googlenet": (_IMAGENET, 6_998_552),  # Caffe's bvlc_googlenet without its two auxiliary classifiers
-    "resnet18": (_IMAGENET, 11_689_512),  # torchvision's documentation, as the following
-    "resnet34": (_IMAGENET, 21_797_672),
-    "resnet50": (_IMAGENET, 25_557_032),
-    "resnet101": (_IMAGENET, 44_549_160),
-    "resnet152": (_IMAGENET, 60_192_808),
+PUBLISHED = {
+    "softmax": 7_850,  # course, C01: 784 · 10 + 10
+    "mlp": 3_432_970,  # course, C09
+    "lenet5": 61_706,  # 156 + 2,416 + 48,120 + 10,164 + 850
+    "alexnet": 60_965_224,  # Caffe's bvlc_alexnet; the paper says "60 million"
+    "vgg16": 138_357_544,  # Keras and torchvision; paper, table 2: 138 million
+    "vgg19": 143_667_240,  # Keras and torchvision; paper, table 2: 144 million
+    "googlenet": 6_998_552,  # Caffe's bvlc_googlenet without its two auxiliary classifiers
+    "resnet18": 11_689_512,  # torchvision's documentation, as the following
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
 }
 
 
@@ -44,17 +41,18 @@ def count(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_every_classic_network_is_counted() -> None:
-    assert COUNTS.keys() == CLASSICS.keys()
+def test_every_classic_network_is_listed_with_its_published_count() -> None:
+    assert {name: network.parameters for name, network in CLASSICS.items()} == PUBLISHED
+    assert set(get_args(ClassicName)) == PUBLISHED.keys()
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_are_the_published_ones(name: str) -> None:
-    (channels, size, classes), parameters = COUNTS[name]
-    model = build(name, channels, size, classes)
-    assert count(model) == parameters
-    x = torch.empty(1, channels, size, size, device="meta")
-    assert model(x).shape == (1, classes)
+    classic = CLASSICS[name]
+    model = build(name, classic.channels, classic.size, classic.classes)
+    assert count(model) == PUBLISHED[name]
+    x = torch.empty(1, classic.channels, classic.size, classic.size, device="meta")
+    assert model(x).shape == (1, classic.classes)
 
 
 def torchvision_shapes(name: str) -> list[tuple[int, ...]]:
@@ -65,7 +63,7 @@ def torchvision_shapes(name: str) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19", "resnet18", "resnet50", "resnet152"])
 def test_weights_have_the_shapes_of_torchvisions(name: str) -> None:
-    ours = [tuple(parameter.shape) for parameter in build(name, *_IMAGENET).parameters()]
+    ours = [tuple(parameter.shape) for parameter in build(name, 3, 224, 1000).parameters()]
     assert sorted(ours) == sorted(torchvision_shapes(name))
 
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from photopic.config import BackboneConfig, PreprocessConfig
 from photopic.errors import ConfigError, ModelError, OfflineError, did_you_mean
 from photopic.files import sha256_file
+from photopic.models.bundled import BUNDLED
 from photopic.models.efficientnet_lite import EfficientNetLite
 from photopic.models.weights import (
-    BUNDLED,
     hash_tensors,
     load_by_name,
     load_in_order,

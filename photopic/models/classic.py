@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ Layers = list[Any]
 
 def classic_layers(model: ClassicModel, size: int) -> LayersModel:
     """The layer list of a named network. size: side of the input, pixels, which LeNet-5 pads to 32."""
-    return CLASSICS[model.name](size)
+    return CLASSICS[model.name].layers(size)
 
 
 def _network(layers: Layers, **options: Any) -> LayersModel:
@@ -152,18 +153,31 @@ def _residual(filters: int, stride: int, bottleneck: bool) -> dict[str, Any]:
     return {"residual": layers, "activation": "relu"}
 
 
-CLASSICS: dict[str, Callable[[int], LayersModel]] = {
-    "softmax": softmax,
-    "mlp": mlp,
-    "lenet5": lenet5,
-    "alexnet": alexnet,
-    "vgg16": partial(vgg, depths=(2, 2, 3, 3, 3)),
-    "vgg19": partial(vgg, depths=(2, 2, 4, 4, 4)),
-    "googlenet": googlenet,
-    "resnet18": partial(resnet, depths=(2, 2, 2, 2), bottleneck=False),
-    "resnet34": partial(resnet, depths=(3, 4, 6, 3), bottleneck=False),
-    "resnet50": partial(resnet, depths=(3, 4, 6, 3), bottleneck=True),
-    "resnet101": partial(resnet, depths=(3, 4, 23, 3), bottleneck=True),
-    "resnet152": partial(resnet, depths=(3, 8, 36, 3), bottleneck=True),
+@dataclass(frozen=True)
+class Classic:
+    """A named network, with the input and the number of classes that it was published with."""
+
+    layers: Callable[[int], LayersModel]
+    """From the side of the input to the layers."""
+    parameters: int
+    """With the published input and classes."""
+    channels: int = 3
+    size: int = 224
+    classes: int = 1000
+
+
+CLASSICS = {
+    "softmax": Classic(softmax, 7_850, channels=1, size=28, classes=10),
+    "mlp": Classic(mlp, 3_432_970, channels=1, size=28, classes=10),
+    "lenet5": Classic(lenet5, 61_706, channels=1, size=32, classes=10),
+    "alexnet": Classic(alexnet, 60_965_224, size=227),
+    "vgg16": Classic(partial(vgg, depths=(2, 2, 3, 3, 3)), 138_357_544),
+    "vgg19": Classic(partial(vgg, depths=(2, 2, 4, 4, 4)), 143_667_240),
+    "googlenet": Classic(googlenet, 6_998_552),
+    "resnet18": Classic(partial(resnet, depths=(2, 2, 2, 2), bottleneck=False), 11_689_512),
+    "resnet34": Classic(partial(resnet, depths=(3, 4, 6, 3), bottleneck=False), 21_797_672),
+    "resnet50": Classic(partial(resnet, depths=(3, 4, 6, 3), bottleneck=True), 25_557_032),
+    "resnet101": Classic(partial(resnet, depths=(3, 4, 23, 3), bottleneck=True), 44_549_160),
+    "resnet152": Classic(partial(resnet, depths=(3, 8, 36, 3), bottleneck=True), 60_192_808),
 }
-"""Name to the function that gives its layers for an input size."""
+"""By the name that `model.name` takes."""

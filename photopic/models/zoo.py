@@ -1,8 +1,6 @@
-"""Every network that a recipe can name, built from the configuration alone, and the list of all of them."""
+"""Every network that a recipe can name, built from the configuration alone."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from torch import nn
 
@@ -23,22 +21,6 @@ from photopic.models.fast import FastNet
 from photopic.models.headless import without_head
 from photopic.models.layered import build_layers, check_layers
 from photopic.models.two_classes import TwoClassLogits
-from photopic.models.weights import BUNDLED
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """One line of `photopic models`."""
-
-    name: str
-    family: str
-    """fast: photopic's own; bundled: weights come with photopic; timm: weights from a file or a hub."""
-    parameters: int | None
-    """Number of weights without the last layer; None where counting would mean building the network."""
-    offline: bool
-    """Whether it can be used with pretrained weights, or needs none, without a download."""
-    license: str
-    """Licence of the weights; empty where there are none."""
 
 
 def build_model(recipe: AnyRecipe, num_classes: int) -> nn.Module:
@@ -115,33 +97,6 @@ def check_backbone_input(preprocess: PreprocessConfig, name: str) -> None:
         raise ConfigError(f"the backbone {name} was trained on colour images: set preprocess.channels to 3.")
 
 
-def list_models() -> list[ModelInfo]:
-    """All networks that a recipe can name; photopic's own and the bundled ones first. Imports timm."""
-    import timm
-
-    own = [ModelInfo("fast", "fast", None, offline=True, license="")]
-    bundled = [
-        ModelInfo(
-            name,
-            "bundled",
-            count_parameters(build_features(name)),
-            offline=True,
-            license=weights.license or "unknown",
-        )
-        for name, weights in BUNDLED.items()
-    ]
-    others = [_timm_info(name) for name in timm.list_models() if name not in BUNDLED]
-    return own + bundled + others
-
-
 def count_parameters(module: nn.Module) -> int:
     """Number of trainable and frozen weights; buffers are not counted."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _timm_info(name: str) -> ModelInfo:
-    import timm
-
-    cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    license_name = (cfg.license or "unknown") if cfg is not None and cfg.has_weights else ""
-    return ModelInfo(name, "timm", None, offline=False, license=license_name)
