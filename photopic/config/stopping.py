@@ -56,7 +56,9 @@ def _check_name(template: str) -> str:
     except ValueError as error:
         raise ValueError(f"cannot be filled in: {error}. {example}") from None
     if unknown:
-        raise ValueError(f'"{unknown[0]}" is no number of an epoch.{did_you_mean(unknown[0], _NAMED)} {example}')
+        raise ValueError(
+            f'"{unknown[0]}" is no number of an epoch.{did_you_mean(unknown[0], _NAMED)} {example}'
+        )
     if not name or name.startswith(".") or any(char in '/\\:*?"<>|' or ord(char) < 32 for char in name):
         raise ValueError(f'gives the file name "{name}", which must have no path and no special characters')
     return template
