@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from photopic.report.canvas import INK, new_figure
+from photopic.report.canvas import INK, PALE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,13 +24,14 @@ def image_grid(
     title: str = "",
     value_range: tuple[float, float] | None = None,
     inches: float = 1.0,
+    decimals: int | None = None,
 ) -> Figure:
     """Pictures in rows, each pixel a square of one colour.
 
     images: (H, W) or (H, W, 1) grey, drawn dark to bright, or (H, W, 3): uint8, or float in 0..1.
     titles: a line above each picture. row_titles: a word before each row.
     value_range: the grey values of black and white; None: each picture's own least and greatest.
-    inches: side of a picture.
+    inches: side of a picture. decimals: write each pixel's number into it, with so many; None: no numbers.
     """
     rows = math.ceil(len(images) / columns)
     above = 0.17 if titles else 0.0
@@ -38,11 +39,14 @@ def image_grid(
         len(images), columns, title=title, panel_inches=(inches, inches + above), keep_spare=True
     )
     for number, axes in enumerate(grid):
-        axes.set_axis_off()
-        if number < len(images):
-            picture(axes, images[number], value_range=value_range)
-            if number < len(titles):
-                axes.set_title(titles[number], fontsize=7, color=INK, pad=2)
+        if number >= len(images):
+            axes.remove()
+            continue
+        picture(axes, images[number], value_range=value_range)
+        if decimals is not None:
+            write_values(axes, images[number], decimals)
+        if number < len(titles):
+            axes.set_title(titles[number], fontsize=7, color=INK, pad=2)
     for row, word in zip(range(rows), row_titles, strict=False):
         grid[row * columns].annotate(
             word, (-0.08, 0.5), xycoords="axes fraction", ha="right", va="center", fontsize=8, color=INK
@@ -62,6 +66,25 @@ def picture(axes: Axes, image: np.ndarray, *, value_range: tuple[float, float] |
         vmax=max(high, low + 1e-12) if grey else None,
         interpolation="nearest",
     )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color(PALE)
+
+
+def write_values(axes: Axes, values: np.ndarray, decimals: int) -> None:
+    """Write the numbers of a picture (H, W) into its pixels, dark on bright and bright on dark."""
+    middle = (float(values.min()) + float(values.max())) / 2
+    for (row, column), value in np.ndenumerate(values):
+        axes.text(
+            column,
+            row,
+            f"{value:.{decimals}f}",
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="black" if value > middle else "white",
+        )
 
 
 def value_table(values: np.ndarray, *, title: str, decimals: int = 0, inches: float = 0.3) -> Figure:
@@ -69,13 +92,6 @@ def value_table(values: np.ndarray, *, title: str, decimals: int = 0, inches: fl
     height, width = values.shape
     figure, (axes,) = new_figure(1, 1, panel_inches=(width * inches + 0.2, height * inches + 0.5))
     picture(axes, values)
-    middle = (float(values.min()) + float(values.max())) / 2
-    for (row, column), value in np.ndenumerate(values):
-        axes.text(
-            column, row, f"{value:.{decimals}f}", ha="center", va="center", fontsize=6.5,
-            color="black" if value > middle else "white",
-        )  # fmt: skip
-    axes.set_xticks([])
-    axes.set_yticks([])
+    write_values(axes, values, decimals)
     axes.set_title(title, fontsize=11, color=INK, loc="left")
     return figure

@@ -16,8 +16,16 @@ from photopic.lab.course.experiment import Experiment, parse_experiments
 
 _HERE = "photopic.lab.course"
 TARGETS = {
+    "C00": f"{_HERE}.pictures:c00",
+    "C29": f"{_HERE}.first_steps:c29",
+    "C30": f"{_HERE}.first_steps:c30",
     "C31": f"{_HERE}.convolution:c31",
+    "C32": f"{_HERE}.convolution:c32",
     "C33": f"{_HERE}.evaluation:c33",
+    "C35": f"{_HERE}.signals:c35",
+    "C36": f"{_HERE}.descent:c36",
+    "C37": f"{_HERE}.first_steps:c37",
+    "C38": f"{_HERE}.pictures:c38",
 }
 """Id → function, of every experiment that can be run."""
 

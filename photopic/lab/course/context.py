@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import photopic
 from photopic import api
 from photopic.config import AnyRecipe, override
-from photopic.lab.course.experiment import Drawing, Experiment, Row, Value, plain
+from photopic.lab.course.experiment import Drawing, Experiment, Row, Value, median_and_range, plain
 from photopic.lab.course.store import Training
 from photopic.training.job import Report, ignore
 from photopic.training.recipes import load_recipe, named_recipes
@@ -69,6 +69,16 @@ class Context:
             n=n,
             note=note,
         )
+
+    def draws_row(self, name: str, values: Sequence[float] | np.ndarray) -> Row:
+        """The row of a number measured for many random draws: their median, and the range of most."""
+        middle, low, high = median_and_range(values)
+        note = "median, and the middle 90 % of draws"
+        return self.row(name, middle, interval=(low, high), n=len(values), note=note)
+
+    def shortened(self, *texts: str) -> tuple[str, ...]:
+        """The notes on what a quick run leaves out; none for a full one."""
+        return tuple(f"Shortened by --quick: {text}" for text in texts) if self.quick else ()
 
     def draw(self, file: str, title: str, figure: Figure) -> Drawing:
         """Keep a figure, to be stored as `file` (a .png name) beside the outcome; title: its caption."""

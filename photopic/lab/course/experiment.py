@@ -160,7 +160,7 @@ def from_measured(name: str, measured: Measured, *, reported: Value = None, note
     )
 
 
-def median_and_range(values: Sequence[float]) -> tuple[float, float, float]:
+def median_and_range(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
     """The median of repeated measurements, and the range that holds the middle nine tenths of them."""
     low, middle, high = np.quantile(np.asarray(values, float), [0.05, 0.5, 0.95])
     return float(middle), float(low), float(high)
