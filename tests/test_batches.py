@@ -51,3 +51,50 @@ def test_the_global_generator_is_left_alone() -> None:
 def test_impossible_sizes_are_refused_by_name(n: int, batch_size: int, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         Batches(n, batch_size, seed=0)
+
+
+# ---- balanced ---------------------------------------------------------------------------------------------
+
+
+LABELS = torch.tensor([0] * 83 + [1] * 10 + [3] * 7)  # class 2 has no image
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_balanced_epoch_draws_equally_of_each_class_that_has_images(seed: int) -> None:
+    order = Batches(100, 16, seed, balanced=LABELS).order(0)
+    assert len(order) == 100
+    counts = torch.bincount(LABELS[order], minlength=4).tolist()
+    assert sorted(counts) == [0, 33, 33, 34]
+    assert counts[2] == 0
+
+
+def test_within_a_class_no_image_is_preferred() -> None:
+    times = torch.bincount(Batches(100, 16, 0, balanced=LABELS).order(5), minlength=100)
+    for label in (0, 1, 3):
+        of_class = times[label == LABELS]
+        assert of_class.max() - of_class.min() <= 1
+    large = torch.stack([Batches(100, 16, 0, balanced=LABELS).order(epoch) for epoch in range(40)])
+    assert len(large.unique()) == 100  # over the epochs every image has its turn
+
+
+def test_a_balanced_order_is_a_function_of_seed_and_epoch_alone() -> None:
+    first, second = (Batches(100, size, 4, balanced=LABELS) for size in (16, 25))
+    list(first.epoch(0))
+    assert torch.equal(first.order(3), second.order(3))
+    assert not torch.equal(first.order(3), first.order(4))
+    assert not torch.equal(first.order(3), Batches(100, 16, 5, balanced=LABELS).order(3))
+    assert torch.equal(torch.cat(list(first.epoch(3))), first.order(3))
+
+
+def test_equal_classes_that_are_balanced_come_once_each() -> None:
+    labels = torch.arange(60) % 3
+    assert sorted(Batches(60, 7, 0, balanced=labels).order(0).tolist()) == list(range(60))
+
+
+def test_each_place_of_a_balanced_epoch_has_a_draw_of_its_own() -> None:
+    batches = Batches(100, 16, 0, balanced=LABELS)
+    draws = [batches.draws(number) for number in range(len(batches))]
+    assert torch.equal(torch.cat([draw for draw in draws if draw is not None]), torch.arange(100))
+    sizes = [len(rows) for rows in batches.epoch(0)]
+    assert [0 if draw is None else len(draw) for draw in draws] == sizes
+    assert Batches(100, 16, 0).draws(0) is None

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,16 @@ class Points:
     def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
         chosen = rows if draws is None else draws
         return self.points[rows] + self.noise[chosen, None, None, None], None
+
+
+class MixedPoints(Points):
+    """Points that are mixed with the last ones of their batch."""
+
+    def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
+        images, _ = super().batch(rows, draws)
+        mix = Mix(torch.arange(len(rows) - 1, -1, -1), torch.linspace(0.1, 0.9, len(rows)))
+        weight = mix.weight[:, None, None, None]
+        return weight * images + (1 - weight) * images[mix.partners], mix
 
 
 LABELS = torch.randint(0, K, (N,), generator=torch.Generator().manual_seed(2))
@@ -89,6 +101,22 @@ def run(recipe: ScratchRecipe, state: TrainingState, **changes: Any) -> list[dic
         "save": lambda state: None,
     }
     fit(state, recipe, Points(), LABELS, score, **(arguments | changes))
+    return records
+
+
+def fit_with(
+    recipe: ScratchRecipe,
+    state: TrainingState,
+    *,
+    inputs: Points | None = None,
+    validate: Callable[[nn.Module], Validation] = score,
+    **changes: Any,
+) -> list[dict[str, Any]]:
+    """Train, and return what was reported."""
+    records: list[dict[str, Any]] = []
+    arguments: dict[str, Any] = {"report": records.append, "save": lambda state: None}
+    chosen = Points() if inputs is None else inputs
+    fit(state, recipe, chosen, LABELS, validate, seed=5, runtime=CPU, **(arguments | changes))
     return records
 
 
@@ -161,6 +189,149 @@ def test_a_resumed_training_equals_one_that_was_not_stopped(
     assert second.history == whole.history
 
 
+def test_all_rules_together_end_in_the_weights_of_a_bare_loop() -> None:
+    """Focal loss, class weights, mixed and balanced images, both penalties, clipping, the largest norm."""
+    recipe = make_recipe(
+        loss="focal",
+        class_weights={"a": 2.0},
+        sampling="balanced",
+        regularizer={"l1": 1e-3, "l2": 1e-2, "biases": True},
+        optimizer=SGD(learning_rate=0.05, clip_norm=0.5),
+        max_norm=0.4,
+    )
+    state = make_state(recipe)
+    weights = torch.tensor([2.0, 1.0, 0.5])
+    fit_with(recipe, state, inputs=MixedPoints(), class_weights=weights)
+
+    model, inputs = make_model(), MixedPoints()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    batches, step = Batches(N, 16, 5, balanced=LABELS), 0
+    with torch.random.fork_rng():
+        for epoch in range(4):
+            torch.manual_seed(derive_seed(5, "layers", epoch))
+            inputs.start_epoch(epoch)
+            model.train()
+            place = 0
+            for rows in batches.epoch(epoch):
+                progress = Progress(step, 4 * len(batches), len(batches))
+                optimizer.param_groups[0]["lr"] = 0.05 * learning_rate_factor(recipe.schedule, progress)
+                images, mix = inputs.batch(rows, torch.arange(place, place + len(rows)))
+                assert mix is not None
+                log_probs = model(images).log_softmax(1)
+                focal = -((1 - log_probs.exp()) ** 2) * log_probs
+                smooth = 0.9 * torch.eye(K) + 0.1 / K
+                own, other = LABELS[rows], LABELS[rows][mix.partners]
+                losses = mix.weight * weights[own] * (focal * smooth[own]).sum(1)
+                losses = losses + (1 - mix.weight) * weights[other] * (focal * smooth[other]).sum(1)
+                size = sum(1e-3 * w.abs().sum() + 1e-2 * w.square().sum() for w in model.parameters())
+                optimizer.zero_grad()
+                (losses.mean() + size).backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+                optimizer.step()
+                with torch.no_grad():
+                    for layer in (model[0], model[5]):
+                        layer.weight.copy_(layer.weight.renorm(2, 0, 0.4))  # type: ignore[union-attr,operator]
+                step += 1
+                place += len(rows)
+    for name, tensor in model.state_dict().items():
+        # the two sums of penalty and loss round differently
+        torch.testing.assert_close(state.model.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_activity_penalties_are_learned_from_and_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    penalised = make_recipe(regularizer={"l2": 0.01})
+    by_weights, by_activity = make_state(penalised), make_state(make_recipe())
+    records = run(penalised, by_weights)
+    monkeypatch.setattr(
+        "photopic.training.loop.activity_penalty",
+        lambda model: 0.01 * sum(w.square().sum() for w in model.parameters() if w.ndim > 1),
+    )
+    others = run(make_recipe(), by_activity)
+    for name, tensor in weights_of(by_weights).items():
+        torch.testing.assert_close(weights_of(by_activity)[name], tensor, rtol=1e-4, atol=1e-5)
+    assert others[-1]["train_loss"] == pytest.approx(records[-1]["train_loss"], rel=1e-4)
+
+
+def test_a_resumed_training_stops_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    losses = [1.0, 0.8, 0.85, 0.81, 0.9, 0.5, 0.4, 0.3]
+    recipe = make_recipe(
+        total_epochs=8, early_stopping={"monitor": "val_loss", "patience": 3}, select_by="val_loss"
+    )
+
+    def scripted(state: TrainingState) -> Callable[[nn.Module], Validation]:
+        return lambda model: Validation(0.5, losses[state.epoch])
+
+    whole = make_state(recipe)
+    records = fit_with(recipe, whole, validate=scripted(whole))
+    assert records[-1] == {
+        "event": "stopped",
+        "epoch": 4,
+        "reason": "val_loss has not fallen for 3 epochs; its best was 0.8000",
+    }
+    assert whole.epoch == 5
+    assert whole.best is not None
+    assert whole.best.epoch == 1
+
+    for stop in (2, 4, 5):  # also after the epoch that ends it
+
+        def save_and_stop(state: TrainingState, stop: int = stop) -> None:
+            save_checkpoint(tmp_path / str(stop), state)
+            if state.epoch == stop:
+                raise KeyboardInterrupt
+
+        first = make_state(recipe)
+        with pytest.raises(KeyboardInterrupt):
+            fit_with(recipe, first, validate=scripted(first), save=save_and_stop)
+        second = make_state(recipe)
+        assert load_checkpoint(tmp_path / str(stop), second)
+        again = fit_with(recipe, second, validate=scripted(second))
+        assert again[-1] == records[-1]
+        assert second.epoch == 5
+        assert second.history == whole.history
+        assert_equal(weights_of(second), weights_of(whole))
+
+
+def test_a_checkpoint_without_a_history_can_be_resumed(tmp_path: Path) -> None:
+    recipe = make_recipe()
+    state = make_state(recipe)
+    save_checkpoint(tmp_path, state)
+    document = json.loads((tmp_path / "a" / "state.json").read_text())
+    document["values"]["pairs"] = [pair for pair in document["values"]["pairs"] if pair[0] != "history"]
+    (tmp_path / "a" / "state.json").write_text(json.dumps(document))
+    assert load_checkpoint(tmp_path, state)
+    assert state.history == []
+
+
+@pytest.mark.parametrize(
+    ("select_by", "best"),
+    [("val_accuracy", [0, 1, 2, 2]), ("val_loss", [0, 1, 2, 3]), ("last", [0, 1, 2, 3])],
+)
+def test_the_kept_epoch_is_the_best_by_what_selects(select_by: str, best: list[int]) -> None:
+    recipe = make_recipe(select_by=select_by)
+    scores = iter([Validation(0.5, 1.0), Validation(0.7, 1.0), Validation(0.7, 0.9), Validation(0.6, 0.1)])
+    records = fit_with(recipe, make_state(recipe), validate=lambda model: next(scores))
+    assert [record["best_epoch"] for record in records if record["event"] == "epoch"] == best
+
+
+@pytest.mark.parametrize(
+    ("select_by", "better", "worse"),
+    [
+        ("val_accuracy", (0.7, 9.0), (0.6, 0.1)),
+        ("val_accuracy", (0.7, 0.8), (0.7, 0.9)),
+        ("val_loss", (0.6, 0.1), (0.7, 0.2)),
+        ("val_loss", (0.7, 0.1), (0.6, 0.1)),
+    ],
+)
+def test_ties_are_broken_by_the_other_number(
+    select_by: Any, better: tuple[float, float], worse: tuple[float, float]
+) -> None:
+    assert Validation(*better).beats(Validation(*worse), select_by)
+    assert not Validation(*worse).beats(Validation(*better), select_by)
+    assert not Validation(*better).beats(Validation(*better), select_by)
+    assert Validation(*worse).beats(Validation(*better), "last")
+    assert Validation(*worse).beats(None, select_by)
+
+
 def test_the_best_epoch_is_kept() -> None:
     recipe = make_recipe()
     state = make_state(recipe)
@@ -200,9 +371,13 @@ def test_records_count_every_image_once() -> None:
     assert epochs[0]["train_accuracy"] * N == pytest.approx(round(epochs[0]["train_accuracy"] * N), abs=1e-4)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_step() -> None:
-    recipe = make_recipe(optimizer=SGD(learning_rate=1e20))
-    with pytest.raises(TrainingError, match=r"step \d+ \(epoch \d\)"):
+@pytest.mark.parametrize("loss", ["cross-entropy", "focal", "mse"])
+@pytest.mark.parametrize("clip", [{}, {"clip_norm": 1.0}, {"clip_value": 0.5}], ids=str)
+def test_a_loss_that_is_not_finite_stops_with_the_step(loss: str, clip: dict[str, float]) -> None:
+    recipe = make_recipe(
+        loss=loss, label_smoothing=0.0, optimizer=SGD(learning_rate=1e30, **clip), regularizer={"l2": 1.0}
+    )
+    with pytest.raises(TrainingError, match=r"step \d+ \(epoch \d\)\. Lower optimizer\.learning_rate"):
         run(recipe, make_state(recipe))
 
 

@@ -157,7 +157,7 @@ def test_right_answers_of_mixed_images_count_by_their_share() -> None:
     assert right_answers(logits, labels, mix).item() == pytest.approx(1.75)
 
 
-# ---- all ----------------------------------------------------------------------------------------------------
+# ---- all --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", [*LOSSES, BinaryCrossEntropy()], ids=lambda loss: loss.name)
