@@ -85,7 +85,7 @@ def _without_warmup(
 def schedule_points(
     recipe: ScratchRecipe | FineTuneRecipe, steps_per_epoch: int, most: int = 500
 ) -> list[tuple[float, float]]:
-    """(epochs done, learning rate) of the recipe's steps, thinned to `most` evenly spaced ones, and of the end.
+    """(epochs done, learning rate) of the recipe's steps, or of `most` evenly spaced ones, and of the end.
 
     The schedule performance is shown for a validation loss that never becomes better after the first epoch.
     """
