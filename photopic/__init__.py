@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from photopic.api import (
         Run,
         contact_sheet,
+        ensemble,
         evaluate,
         find_rate,
         list_models,
         list_recipes,
         list_runs,
+        model_summary,
         open_dataset,
         open_run,
         predict,
         resume,
         summarise,
         train,
+        train_ensemble,
     )
     from photopic.errors import (
         ConfigError,
@@ -54,17 +57,20 @@ __all__ = [
     "TrainingError",
     "UserError",
     "contact_sheet",
+    "ensemble",
     "evaluate",
     "find_rate",
     "list_models",
     "list_recipes",
     "list_runs",
+    "model_summary",
     "open_dataset",
     "open_run",
     "predict",
     "resume",
     "summarise",
     "train",
+    "train_ensemble",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from photopic.config import AnyRecipe, parse_options
 from photopic.errors import ConfigError, RunError
 from photopic.run import Run as _Run
 from photopic.run import list_runs as _list_runs
+from photopic.run import new_run_path, require_free
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from photopic.inference.predictor import Predictions
     from photopic.inference.rescore import Evaluation
     from photopic.models.listing import ModelInfo
+    from photopic.models.summary import ModelSummary
     from photopic.training.job import Report
     from photopic.training.rate_finder import RateCurve
 
@@ -143,10 +145,13 @@ def evaluate(run: _Run | str | Path, data: Data | None = None, **options: Any) -
     data: None: the scores of the run's own splits, from stored predictions, without another look at the test
     set. A data set: the network is asked about its images; those that it was trained or selected on are left
     out, and images of the run's test split count as another look at it.
-    options: `data_dir`, `group_pattern`, `strict`, `device`.
+    options: `data_dir`, `group_pattern`, `strict`, `device`; `test_views`: other views than the run's own,
+    tried on its validation images when no data set is given.
     """
-    from photopic.inference.rescore import evaluate_on, evaluate_stored
+    from photopic.inference.rescore import evaluate_on, evaluate_stored, evaluate_views
 
+    if data is None and options.get("test_views") is not None and options.keys() <= {"test_views", "device"}:
+        return evaluate_views(open_run(run), **options)
     if data is None and options:
         raise ConfigError(f"{', '.join(options)}: without a data set to score there is no use for this.")
     if data is None:
@@ -154,15 +159,98 @@ def evaluate(run: _Run | str | Path, data: Data | None = None, **options: Any) -
     return evaluate_on(open_run(run), data, **options)
 
 
-def predict(run: _Run | str | Path, images: Any, *, top_k: int = 5, device: str = "auto") -> Predictions:
-    """Class names and probabilities for images, in the order given.
+def predict(
+    run: _Run | str | Path,
+    images: Any,
+    *,
+    top_k: int = 5,
+    test_views: str | None = None,
+    device: str = "auto",
+) -> Predictions:
+    """Class names and probabilities for images, in the order given; from a run or an ensemble.
 
     images: paths of files, folders and zips, or (N, H, W[, C]) uint8 arrays. Files that cannot be read are
-    listed with the reason, in their place.
+    listed with the reason, in their place. test_views: none, flip, shift, flip+shift; None: the recipe's.
     """
-    from photopic.inference.predictor import Predictor
+    from photopic.inference.ensemble import open_predictor
 
-    return Predictor.load(open_run(run), device=device).predict(images, top_k=top_k)
+    predictor = open_predictor(open_run(run), device=device, test_views=test_views)
+    return predictor.predict(images, top_k=top_k)
+
+
+def ensemble(
+    runs: Sequence[_Run | str | Path],
+    *,
+    out: str | Path | None = None,
+    weights: str = "equal",
+    vote: bool = False,
+    snapshots: bool = False,
+    data: Data | None = None,
+    device: str = "auto",
+) -> Run:
+    """Join finished runs into an ensemble, a folder that `evaluate` and `predict` take like a run.
+
+    The members must have the same classes and the same test images. out: the folder; None: a new one below
+    ./runs. weights: equal; or validation: those of least log loss of the mean on the validation images.
+    vote: the class that most members name, instead of the mean of their probabilities. snapshots: the members
+    are the snapshots of the runs, which are asked about the data set; data: where it is, if it moved.
+    The test images are scored once. Raises RunError, ConfigError where the members do not fit together.
+    """
+    from photopic.inference.joined_run import build_ensemble
+    from photopic.inference.members import candidates_of_runs, candidates_of_snapshots
+
+    opened = [open_run(run) for run in runs]
+    if not opened:
+        raise ConfigError("an ensemble needs at least two runs, or one with --snapshots.")
+    if data is not None and not snapshots:
+        raise ConfigError("data: the answers of finished runs are stored; there is no use for the data set.")
+    if out is not None:
+        require_free(Path(out))
+    if snapshots:
+        candidates = [
+            each for run in opened for each in candidates_of_snapshots(run, data=data, device=device)
+        ]
+    else:
+        candidates = candidates_of_runs(opened)
+    name = opened[0].manifest.data.get("name", "run")
+    path = new_run_path(Path("runs"), f"{name}-ensemble") if out is None else Path(out)
+    built = build_ensemble(candidates, path, how="vote" if vote else "mean", weights_by=weights)
+    return Run(built.path, built.manifest)
+
+
+def train_ensemble(
+    data: Data,
+    *,
+    seeds: int | Sequence[int] = 5,
+    out: str | Path | None = None,
+    join_weights: str = "equal",
+    vote: bool = False,
+    **options: Any,
+) -> Run:
+    """Train one member for each seed, and join them.
+
+    seeds: that many from 0 on, or the seeds themselves. The members become runs of their own beside `out`:
+    NAME-seed0, NAME-seed1 … join_weights, vote: `weights` and `vote` of `ensemble`. options: those of `train`
+    but seed. Raises RunError when a member is stopped; the members that are complete can be joined later.
+    """
+    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if "seed" in options or len(set(numbers)) < max(2, len(numbers)):
+        raise ConfigError(
+            f"seeds={seeds}: an ensemble needs at least two different ones, and no seed beside."
+        )
+    if out is not None:
+        require_free(Path(out))
+    name = data if isinstance(data, str | Path) else "arrays"
+    path = new_run_path(Path("runs"), f"{Path(name).stem}-ensemble") if out is None else Path(out)
+    members = []
+    for seed in numbers:
+        run = train(data, seed=seed, out=path.with_name(f"{path.name}-seed{seed}"), **options)
+        if run.manifest.status != "complete":
+            raise RunError(
+                f"{run.path}: was stopped. {run.advice()} Then join the members: photopic ensemble."
+            )
+        members.append(run)
+    return ensemble(members, out=path, weights=join_weights, vote=vote)
 
 
 def open_run(run: _Run | str | Path) -> Run:
@@ -188,6 +276,39 @@ def list_models() -> list[ModelInfo]:
     from photopic.models.listing import list_models as listed
 
     return listed()
+
+
+def model_summary(
+    name: str | None = None,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    family: str | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
+    depth: int = 1,
+) -> ModelSummary:
+    """The layers of a network: output shape, parameters, operations and receptive field of each.
+
+    name: a network of `list_models`; family ("fast", "classic", "bundled", "timm") says which where a name
+    stands in two. recipe: instead of a name, a recipe, its name or its YAML file. size, channels, classes:
+    None: those that the network was made for, and 10 classes for a recipe. depth: 1 shows the network's own
+    parts, 2 their parts too. Raises ConfigError, naming the layer, where layers do not fit each other.
+    """
+    from photopic.models.overview import summarise_named, summarise_recipe
+    from photopic.training.recipes import load_recipe
+
+    if (name is None) == (recipe is None):
+        raise ConfigError("name a network or a recipe, one of them: `photopic models` lists the networks.")
+    if recipe is None:
+        assert name is not None
+        return summarise_named(
+            name, family=family, size=size, channels=channels, classes=classes, depth=depth
+        )
+    if family is not None:
+        raise ConfigError("family has no effect with a recipe, which says what its network is.")
+    chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    return summarise_recipe(chosen, size=size, channels=channels, classes=classes, depth=depth)
 
 
 def list_recipes() -> dict[str, AnyRecipe]:

@@ -30,9 +30,10 @@ COMMANDS = {
     "resume": ("photopic.cli.train:resume", "Go on with a training that was stopped."),
     "evaluate": ("photopic.cli.evaluate:evaluate", "Numbers with intervals, from a run."),
     "predict": ("photopic.cli.predict:predict", "Name the images in files, folders and zips."),
+    "ensemble": ("photopic.cli.ensemble:ensemble", "Join runs into one that answers by their mean or vote."),
     "history": ("photopic.cli.history:history", "The course of a training: a row per epoch."),
     "runs": ("photopic.cli.listings:runs", "List the runs in a folder."),
-    "models": ("photopic.cli.listings:models", "List the networks that a recipe can name."),
+    "models": ("photopic.cli.models:models_app", "List the networks that a recipe can name, show one."),
     "recipes": ("photopic.cli.recipes:recipes_app", "List the named recipes, print one, draw its schedule."),
     "rate": ("photopic.cli.rate:rate", "Find a learning rate: the loss of some steps at growing rates."),
 }

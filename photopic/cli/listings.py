@@ -1,4 +1,4 @@
-"""`photopic runs` and `photopic models`."""
+"""`photopic runs`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from photopic.cli.output import number, print_json, print_table, say
-from photopic.errors import ConfigError, RunError, did_you_mean
+from photopic.errors import RunError
 
 DEFAULT_FOLDER = Path("runs")
 
@@ -60,34 +60,3 @@ def _accuracy(results: dict[str, Any]) -> str:
         if values:
             return mark + number(values[0])
     return "–"
-
-
-def models(filter: str = "", /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:  # noqa: A002
-    """List the networks that a recipe can name.
-
-    Parameters
-    ----------
-    filter
-        Only names that contain this text.
-    json
-        Print JSON.
-    """
-    from dataclasses import asdict
-
-    from photopic import api
-
-    listed = api.list_models()
-    found = [model for model in listed if filter.lower() in model.name]
-    if not found:
-        hint = did_you_mean(filter, (model.name for model in listed))
-        raise ConfigError(f'no network has "{filter}" in its name.{hint}')
-    if json:
-        print_json([asdict(model) for model in found])
-        return
-    rows = [
-        (model.name, model.family, model.parameters, "yes" if model.offline else "no", model.license)
-        for model in found
-    ]
-    print_table(["name", "family", ">parameters", "offline", "licence of weights"], rows)
-    if not filter:
-        say(f"{len(found):,} networks; `photopic models resnet` lists those with that text in their name.")

@@ -64,9 +64,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
-        self._views = WeakTensorKeyDictionary()  # type: ignore[no-untyped-call]
+        self._views = WeakTensorKeyDictionary()
         self._views[images] = View(places=prod(images.shape[2:]))
 
     def view_of(self, tensor: Tensor) -> View | None:

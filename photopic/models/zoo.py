@@ -66,7 +66,7 @@ def _build_scratch(model: ScratchModel, preprocess: PreprocessConfig, outputs: i
         case FastModel():
             return FastNet(model, channels, outputs, size)
         case LayersModel() | ClassicModel():
-            return build_layers(as_layers(model, size), channels, size, outputs)
+            return build_layers(as_layers(model, size), channels, size, outputs, what=_name(model))
         case TimmModel(name=name, dropout=dropout):
             return create_timm(name, num_classes=outputs, drop_rate=dropout, in_chans=channels)
 

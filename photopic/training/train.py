@@ -146,33 +146,9 @@ def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Ru
             f"{run.path}: is complete; there is nothing to resume. `photopic train` starts a new run."
         )
     started = time.perf_counter()
-    if "data" not in manifest.options or "fingerprint" not in manifest.data:
-        raise RunError(f"{run.path}: run.json does not say what it was trained on. Train again.")
-    given = manifest.options["data"] if data is None else data
-    if given is None:
-        raise RunError(
-            f"{run.path}: was trained on arrays. Pass them again: photopic.resume(run, data=(x, y))."
-        )
-    if data is None and Path(str(given)).is_absolute() and not Path(str(given)).exists():
-        raise RunError(
-            f"{run.path}: its data set is no longer at {given}. Name its place: --data PATH on the command "
-            "line, data=… in Python."
-        )
-    options = parse_options({key: value for key, value in manifest.options.items() if key != "data"})
+    options = stored_options(run)
     runtime = choose_runtime(options.device)
-    dataset = _open(given, options, report)
-    if dataset.fingerprint != manifest.data["fingerprint"]:
-        raise RunError(
-            f"{run.path}: the data set {dataset.name} is not as it was when this run began, so the result "
-            "would mean nothing. Restore it, name its place with --data, or start a new run."
-        )
-    split_of = {row.path: row.split for row in run.load_splits() if row.split}
-    if [path for path in dataset.index.paths if path in split_of] != list(split_of):
-        raise RunError(
-            f"{run.path}: images of {dataset.name} were renamed or stand in another order than when this run "
-            "began. Give them their names back, or start a new run."
-        )
-    rows = _rows(np.array([split_of.get(path, "") for path in dataset.index.paths]))
+    dataset, rows = reopen(run, data, report)
     report(
         {
             "event": "recipe",
@@ -185,6 +161,47 @@ def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Ru
     if run.records() and not (run.path / "resume").exists():
         report({"event": "restarted"})
     return Sitting(run, dataset, rows, options, runtime, report, started).work()
+
+
+def stored_options(run: Run) -> TrainOptions:
+    """What the run was given beside data and recipe. Raises RunError when it does not say."""
+    options = run.manifest.options
+    if "data" not in options or "fingerprint" not in run.manifest.data:
+        raise RunError(f"{run.path}: run.json does not say what it was trained on. Train again.")
+    return parse_options({key: value for key, value in options.items() if key != "data"})
+
+
+def reopen(
+    run: Run, data: Data | None = None, report: Report = ignore
+) -> tuple[DataSet, dict[str, np.ndarray]]:
+    """The data set of a run, as it was when the run began, and the index rows of its train, val and test.
+
+    data: where it is now, if it moved. Raises RunError when it is gone or not the same.
+    """
+    options = stored_options(run)
+    given = run.manifest.options["data"] if data is None else data
+    if given is None:
+        raise RunError(
+            f"{run.path}: was trained on arrays. Pass them again: photopic.resume(run, data=(x, y))."
+        )
+    if data is None and Path(str(given)).is_absolute() and not Path(str(given)).exists():
+        raise RunError(
+            f"{run.path}: its data set is no longer at {given}. Name its place: --data PATH on the command "
+            "line, data=… in Python."
+        )
+    dataset = _open(given, options, report)
+    if dataset.fingerprint != run.manifest.data["fingerprint"]:
+        raise RunError(
+            f"{run.path}: the data set {dataset.name} is not as it was when this run began, so the result "
+            "would mean nothing. Restore it, name its place with --data, or start a new run."
+        )
+    split_of = {row.path: row.split for row in run.load_splits() if row.split}
+    if [path for path in dataset.index.paths if path in split_of] != list(split_of):
+        raise RunError(
+            f"{run.path}: images of {dataset.name} were renamed or stand in another order than when this run "
+            "began. Give them their names back, or start a new run."
+        )
+    return dataset, _rows(np.array([split_of.get(path, "") for path in dataset.index.paths]))
 
 
 def train_arrays(
