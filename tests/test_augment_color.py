@@ -1,4 +1,4 @@
-"""photopic.augment.color against Pillow's ImageEnhance, cutout of photopic.augment.erasing against slices."""
+"""photopic.augment.color against Pillow's ImageEnhance, torchvision's hue and Keras' channel shift."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
 
-from photopic.augment.color import apply_brightness, apply_contrast, apply_saturation, draw_factor, grey
-from photopic.augment.erasing import apply_cutout, draw_cutout
+from photopic.augment.color import (
+    apply_brightness,
+    apply_channel_shift,
+    apply_contrast,
+    apply_grey,
+    apply_hue,
+    apply_saturation,
+    draw_factor,
+    grey,
+)
 
 Apply = Callable[[Tensor, Tensor], Tensor]
 OPERATIONS: list[tuple[Apply, type]] = [
@@ -97,37 +106,43 @@ def test_factors_are_uniform_in_their_range() -> None:
     torch.testing.assert_close(factors, torch.linspace(0.5, 1.5, 101))
 
 
-@pytest.mark.parametrize("side", [1, 2, 5, 8, 30])
-def test_cutout_fills_the_square_and_nothing_else(side: int) -> None:
-    images = to_01(pictures_u8(9))
-    before = images.clone()
-    centre = torch.stack([torch.arange(9) % 13, (torch.arange(9) * 5) % 18], 1)
-    colour = torch.tensor([0.1, 0.2, 0.3])
-    got = apply_cutout(images, centre, side, colour)
-    wanted = images.clone()
-    for i, (row, column) in enumerate(centre.tolist()):
-        top, left = row - side // 2, column - side // 2
-        wanted[i, :, max(0, top) : top + side, max(0, left) : left + side] = colour[:, None, None]
-    assert torch.equal(got, wanted)
-    assert torch.equal(images, before)
+@pytest.mark.parametrize("turn", [-0.5, -0.3, -0.1, 0.0, 0.05, 0.25, 0.4, 0.5])
+def test_hue_is_torchvisions(turn: float) -> None:
+    images = to_01(pictures_u8(6))
+    images[0] = torch.tensor([1.0, 0.5, 0.5])[:, None, None]  # two channels alike
+    images[1] = torch.tensor([0.2, 0.9, 0.2])[:, None, None]
+    images[2] = 0.4  # grey
+    got = apply_hue(images, torch.full((6,), turn))
+    torch.testing.assert_close(got, tv.adjust_hue(images, turn), rtol=0, atol=3e-6)
 
 
-def test_cutout_with_a_colour_for_each_image() -> None:
-    images, colours = torch.zeros(4, 3, 6, 6), torch.rand(4, 3)
-    got = apply_cutout(images, torch.full((4, 2), 3), 2, colours)
-    assert torch.equal(got[:, :, 3, 3], colours)
-    assert apply_cutout(images[:0], torch.zeros(0, 2, dtype=torch.int64), 2, colours[:0]).shape == (
-        0,
-        3,
-        6,
-        6,
-    )
+def test_hue_is_pillows_within_its_coarse_steps() -> None:
+    images = pictures_u8(4)
+    got = apply_hue(to_01(images), torch.full((4,), 64 / 256)) * 255
+    for i, image in enumerate(images.numpy()):
+        hue, saturation, value = Image.fromarray(image).convert("HSV").split()
+        turned = hue.point(lambda level: (level + 64) % 256)
+        wanted = np.asarray(Image.merge("HSV", (turned, saturation, value)).convert("RGB")).astype(float)
+        assert (
+            np.abs(got[i].permute(1, 2, 0).numpy() - wanted).max() < 10
+        )  # Pillow has 256 hues and saturations
 
 
-def test_every_pixel_is_as_likely_to_be_a_centre() -> None:
-    uniform = torch.rand(40000, 2, generator=torch.Generator().manual_seed(0))
-    centre = draw_cutout(uniform, 8)
-    counts = torch.bincount(centre[:, 0] * 8 + centre[:, 1], minlength=64)
-    assert counts.min() > 500
-    assert counts.max() < 750
-    assert draw_cutout(torch.ones(1, 2), 8).tolist() == [[7, 7]]
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("levels", [-300, -40, 0, 25, 90])
+def test_channel_shift_is_keras(levels: float, channels: int) -> None:
+    """apply_channel_shift of Keras: np.clip(channel + intensity, min of the image, max of the image)."""
+    images = pictures_u8(5, channels)
+    got = apply_channel_shift(to_01(images), torch.full((5,), levels / 255)) * 255
+    for i, image in enumerate(images.numpy().astype(float)):
+        wanted = np.stack(
+            [np.clip(image[..., c] + levels, image.min(), image.max()) for c in range(channels)]
+        )
+        np.testing.assert_allclose(got[i], wanted, atol=1e-3)
+
+
+def test_grey_takes_the_colour_of_the_chosen_images_alone() -> None:
+    images = to_01(pictures_u8(4))
+    got = apply_grey(images, torch.tensor([True, False, True, False]))
+    assert torch.equal(got[1::2], images[1::2])
+    torch.testing.assert_close(got[::2], tv.rgb_to_grayscale(images[::2], 3), rtol=0, atol=1e-3)

@@ -75,16 +75,34 @@ def test_single_precision_stays_close_to_scipy(fill_mode: str, size: int) -> Non
 
 
 def test_the_map_is_keras_composition_of_rotation_shift_shear_and_zoom() -> None:
-    angle, shear, tx, ty, zx, zy = 0.5, -0.3, 2.0, -3.5, 0.8, 1.3
+    angle, shear, tx, ty, zx, zy = 0.5, -0.3, 2.0, -3.5, 0.8, 1.3  # on (x, y)
     rotation = np.array(
         [[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]]
     )
     shift = np.array([[1, 0, tx], [0, 1, ty], [0, 0, 1]])
     sheared = np.array([[1, -math.sin(shear), 0], [0, math.cos(shear), 0], [0, 0, 1]])
     zoom = np.diag([zx, zy, 1])
-    values = [torch.tensor([value], dtype=torch.float64) for value in (angle, tx, ty, shear, zx, zy)]
+    values = [torch.tensor([value], dtype=torch.float64) for value in (angle, ty, tx, shear, zy, zx)]
     got = compose_affine(*values)[0]
-    np.testing.assert_allclose(got, (rotation @ shift @ sheared @ zoom)[:2], atol=1e-12)
+    exchanged = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])  # axes: Keras turns the matrix to (row, column)
+    wanted = exchanged @ rotation @ shift @ sheared @ zoom @ exchanged
+    np.testing.assert_allclose(got, wanted[:2], atol=1e-12)
+
+
+def test_rotation_and_shear_turn_counter_clockwise() -> None:
+    """A pixel above the centre goes to the left, as with theta=90 and shear=45 in Keras."""
+    image = torch.zeros(1, 1, 9, 9)
+    image[0, 0, 2, 4] = 1
+    zero, one = torch.zeros(1).double(), torch.ones(1).double()
+    rotated = apply_affine(
+        image, compose_affine(one * math.pi / 2, zero, zero, zero, one, one), fill_mode="nearest"
+    )
+    assert rotated[0, 0, 4, 2] == pytest.approx(1, abs=1e-5)
+    sheared = apply_affine(
+        image, compose_affine(zero, zero, zero, one * math.pi / 4, one, one), fill_mode="nearest"
+    )
+    places = sheared[0, 0] * torch.arange(9)
+    assert places.sum() / sheared.sum() < 3  # its column
 
 
 @pytest.mark.parametrize("fill_mode", FILL_MODES)

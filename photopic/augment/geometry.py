@@ -1,9 +1,9 @@
 """Moves pixels: rotation, shift, shear, zoom and flips, composed into one affine map per image.
 
 Semantics are those of Keras' ImageDataGenerator: output pixel o takes the input at M (o - centre) + centre,
-with M = rotation · shift · shear · zoom in (row, column) coordinates, then flips; bilinear; outside the image
-one of the four fill modes, exactly as scipy.ndimage.affine_transform with order 1 and the modes constant,
-nearest, reflect and grid-wrap. Axis letters: n images, c channels, h height, w width.
+with M = rotation · shift · shear · zoom, then flips; bilinear; outside the image one of the four fill modes,
+exactly as scipy.ndimage.affine_transform with order 1 and the modes constant, nearest, reflect and grid-wrap.
+ Axis letters: n images, c channels, h height, w width.
 """
 
 from __future__ import annotations
@@ -96,17 +96,19 @@ def compose_affine(
     zoom_row: Tensor,
     zoom_column: Tensor,
 ) -> Tensor:
-    """rotation · shift · shear · zoom as (n, 2, 3); all arguments (n,), angles in radians.
+    """rotation · shift · shear · zoom as (n, 2, 3); all arguments (n,), angles in radians, counter-clockwise.
 
-    Source: apply_affine_transform of Keras, where shear is [[1, -sin], [0, cos]].
+    Source: apply_affine_transform of Keras. On (x, y) it has rotation [[cos, -sin], [sin, cos]] and shear
+    [[1, -sin], [0, cos]], which moves rows sideways; it then exchanges the axes. Below is the product for
+    (row, column). A positive shift is added to where pixels are read: the picture goes the other way.
     """
     cos, sin = angle.cos(), angle.sin()
-    shear_cos, shear_sin = shear.cos(), shear.sin()
+    both_cos, both_sin = (angle + shear).cos(), (angle + shear).sin()
     rows = [
-        torch.stack([cos * zoom_row, (-cos * shear_sin - sin * shear_cos) * zoom_column], 1),
-        torch.stack([sin * zoom_row, (-sin * shear_sin + cos * shear_cos) * zoom_column], 1),
+        torch.stack([both_cos * zoom_row, sin * zoom_column], 1),
+        torch.stack([-both_sin * zoom_row, cos * zoom_column], 1),
     ]
-    offset = torch.stack([cos * shift_row - sin * shift_column, sin * shift_row + cos * shift_column], 1)
+    offset = torch.stack([cos * shift_row + sin * shift_column, cos * shift_column - sin * shift_row], 1)
     return torch.cat([torch.stack(rows, 1), offset[:, :, None]], 2)
 
 
