@@ -13,6 +13,7 @@ from PIL import Image
 
 from photopic.report import figures
 from photopic.report.figures import Line, Panel, Points
+from photopic.report.labels import place_labels
 
 X = [1.0, 2.0, 3.0]
 
@@ -122,3 +123,16 @@ def test_bars_begin_at_zero_and_a_cut_axis_shows_dots_instead() -> None:
 def test_scatter_writes_the_labels_beside_the_points() -> None:
     figure = figures.scatter([Points("A", [1, 2], [3, 4], ["p", "q"])], title="", x_label="", y_label="")
     assert [(text.get_text(), text.xy) for text in figure.axes[0].texts] == [("p", (1, 3)), ("q", (2, 4))]
+
+
+def test_labels_cover_neither_each_other_nor_points() -> None:
+    places = np.array([[100.0, 100.0], [104.0, 100.0], [150.0, 104.0]])
+    offsets = place_labels(places, ["VGG16", "VGG19", "ResNet"])
+    boxes = []
+    for (x, y), (right, up, side) in zip(places, offsets, strict=True):
+        left = x + right - (0 if side == "left" else 30)
+        boxes.append((left, y + up, left + 30, y + up + 8))
+    for a in range(3):
+        for b in range(a):
+            apart = boxes[a][2] <= boxes[b][0] or boxes[b][2] <= boxes[a][0]
+            assert apart or boxes[a][3] <= boxes[b][1] or boxes[b][3] <= boxes[a][1]

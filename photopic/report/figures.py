@@ -15,6 +15,7 @@ from photopic.report.canvas import (
     GREY,
     INK,
     PALE,
+    PANEL_INCHES,
     PAPER,
     LegendPlace,
     add_legend,
@@ -22,6 +23,7 @@ from photopic.report.canvas import (
     new_figure,
     save_png,
 )
+from photopic.report.labels import FONT_POINTS, place_labels
 from photopic.report.pictures import image_grid, value_table
 
 __all__ = [
@@ -194,14 +196,34 @@ def scatter_panels(
                 linewidth=0,
                 zorder=3,
             )
-            for x, y, text in zip(group.x, group.y, group.labels, strict=False):
-                axes.annotate(text, (x, y), (5, 4), textcoords="offset points", fontsize=7, color=GREY)
         if log_x:
             axes.set_xscale("log")
         axes.margins(0.12)
+        for group in groups:
+            _write_labels(axes, group)
         finish(axes, name, x_label, y_label)
         add_legend(axes, "best")
     return figure
+
+
+def _write_labels(axes: Axes, group: Points) -> None:
+    if not group.labels:
+        return
+    inches = np.array(PANEL_INCHES) * 0.85  # about what titles and ticks leave of a panel
+    data = np.column_stack([np.asarray(group.x, float), np.asarray(group.y, float)])
+    places = axes.transAxes.inverted().transform(axes.transData.transform(data)) * inches * 72
+    for point, text, (right, up, side) in zip(
+        data, group.labels, place_labels(places, group.labels), strict=True
+    ):
+        axes.annotate(
+            text,
+            (float(point[0]), float(point[1])),
+            (right, up),
+            textcoords="offset points",
+            fontsize=FONT_POINTS,
+            color=GREY,
+            ha="left" if side == "left" else "right",
+        )
 
 
 def roc(curves: Sequence[Line], *, title: str, marks: Sequence[tuple[float, float, str]] = ()) -> Figure:

@@ -17,6 +17,8 @@ from photopic.lab.course.experiment import Experiment, parse_experiments
 _HERE = "photopic.lab.course"
 TARGETS = {
     "C00": f"{_HERE}.pictures:c00",
+    "C24": f"{_HERE}.architectures:c24",
+    "C28": f"{_HERE}.architectures:c28",
     "C29": f"{_HERE}.first_steps:c29",
     "C30": f"{_HERE}.first_steps:c30",
     "C31": f"{_HERE}.convolution:c31",
