@@ -8,6 +8,7 @@
     checkpoints/         weights of each epoch that was the best so far, if the recipe names them
     snapshots/           weights at the ends of the schedule's cycles, if the recipe wants them
     resume/              two generations of checkpoints, while the training is not complete
+    members/             copies of the runs that an ensemble joins: run.json and weights
 
 Nothing here is a pickle, and run.json holds the SHA-256 of the files beside it.
 """
@@ -48,11 +49,43 @@ SPLITS = "splits.csv.gz"
 Status = Literal["running", "interrupted", "failed", "complete"]
 
 
+class Member(Frozen):
+    """A run in an ensemble."""
+
+    name: str
+    """The run's name; with that of its snapshot."""
+    path: str
+    """Where the run was when it was joined."""
+    sha256: str
+    """Of its weights."""
+    weight: float = Field(ge=0, le=1)
+    """Its share in the mean."""
+    folder: str
+    """Its copy in the ensemble, a run folder with recipe and weights."""
+
+
+class Joined(Frozen):
+    """How an ensemble answers."""
+
+    how: Literal["mean", "vote"]
+    """mean: of the members' probabilities, by weight; vote: the class that most members name."""
+    weights_by: Literal["equal", "validation"]
+    """Why the weights are as they are."""
+    members: tuple[Member, ...]
+    """At least two, in the order given."""
+    sizes: tuple[dict[str, Any], ...] = ()
+    """Test accuracy of the first 1, 2 … members, by mean with equal weights and by vote."""
+
+
 class Manifest(Frozen):
     """The content of run.json."""
 
     schema_version: int = SCHEMA_VERSION
     """Version of this format."""
+    kind: Literal["run", "ensemble"] = "run"
+    """ensemble: several runs that answer together; recipe is then the first member's."""
+    joined: Joined | None = None
+    """The members of an ensemble."""
     status: Status = "running"
     """running: at work or killed; interrupted: stopped by the user; failed; complete."""
     created: str
@@ -185,7 +218,8 @@ class Run:
     def _write_manifest(self) -> None:
         write_json(self.path / MANIFEST, self.manifest.model_dump(mode="json"))
 
-    def _register(self, name: str) -> None:
+    def register(self, name: str) -> None:
+        """Note the SHA-256 of a file of this run."""
         self.update(files=self.manifest.files | {name: sha256_file(self.path / name)})
 
     def verified(self, name: str) -> Path:
@@ -263,7 +297,7 @@ class Run:
 
         content = save({key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()})
         write_bytes(self.path / name, content)
-        self._register(name)
+        self.register(name)
 
     def kept_weights(self) -> list[str]:
         """Names of the other weights that the recipe had kept, in the order in which they were written."""
@@ -291,7 +325,7 @@ class Run:
         writer.writerows(rows)
         # mtime=0: the same split gives the same bytes; level 1: most of it are hashes, which do not shrink
         write_bytes(self.path / SPLITS, gzip.compress(text.getvalue().encode("utf-8"), 1, mtime=0))
-        self._register(SPLITS)
+        self.register(SPLITS)
 
     def load_splits(self) -> list[SplitRow]:
         """How the data set was split, one row per image."""
@@ -310,7 +344,7 @@ class Run:
                 logits=np.asarray(logits, np.float32),
             ),
         )
-        self._register(name)
+        self.register(name)
 
     def load_predictions(self, split: str) -> StoredPredictions:
         """The stored logits of one split. Raises RunError when they are missing or altered."""

@@ -18,6 +18,7 @@ def evaluate(
     data_dir: Path | None = None,
     group_pattern: str | None = None,
     strict: Annotated[bool, Parameter(negative="")] = False,
+    test_views: str | None = None,
     device: str = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -38,6 +39,9 @@ def evaluate(
         Regular expression on the path whose first group names the image's group.
     strict
         Stop at the first image that cannot be used, instead of leaving it out.
+    test_views
+        Other views than the run's own: none, flip, shift or flip+shift. Without DATA they are tried on the
+        run's validation images.
     device
         auto, cpu, cuda, cuda:1 or mps.
     json
@@ -46,12 +50,13 @@ def evaluate(
     from photopic import api
 
     options = {"data_dir": data_dir, "group_pattern": group_pattern, "strict": strict, "device": device}
+    options["test_views"] = test_views
     given = {name: value for name, value in options.items() if value not in (None, False, "auto")}
     evaluation = api.evaluate(run, data, **given)
     if json:
         print_json(evaluation.to_json())
         return
     for split, scores in evaluation.scores.items():
-        print_scores(scores, split, classes=split != "validation")
+        print_scores(scores, split, classes=not split.startswith("validation"))
     for note in evaluation.notes:
         say(note)

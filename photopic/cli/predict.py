@@ -18,6 +18,7 @@ def predict(
     /,
     *,
     top_k: int = 3,
+    test_views: str | None = None,
     device: str = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
     csv: Annotated[bool, Parameter(negative="")] = False,
@@ -30,11 +31,13 @@ def predict(
     Parameters
     ----------
     run
-        The run folder.
+        The run folder, or an ensemble's.
     images
         Files, folders (searched in depth) and zips.
     top_k
         How many classes to show for each image.
+    test_views
+        Other views than the run's own: none, flip, shift or flip+shift.
     device
         auto, cpu, cuda, cuda:1 or mps.
     json
@@ -46,7 +49,7 @@ def predict(
 
     if json and csv:
         raise ConfigError("--json and --csv exclude each other. Choose one.")
-    predictions = api.predict(run, images, top_k=top_k, device=device)
+    predictions = api.predict(run, images, top_k=top_k, test_views=test_views, device=device)
     if json:
         print_json(predictions.to_json())
     elif csv:

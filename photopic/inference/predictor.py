@@ -18,14 +18,16 @@ import torch
 from torch import nn
 
 from photopic.config import AnyRecipe, FrozenRecipe, PreprocessConfig
+from photopic.data.dataset import DataSet, Excluded
 from photopic.data.preprocess import Preprocess
+from photopic.data.store import open_pixel_store
 from photopic.errors import ConfigError, DataError
 from photopic.evaluation.metrics import softmax
 from photopic.inference.inputs import Inputs, Item, expand, load_all
 from photopic.models.folding import for_inference
-from photopic.models.forward import predict_logits
+from photopic.models.forward import predict_logits, views
 from photopic.models.reuse import load_network
-from photopic.run import Run
+from photopic.run import WEIGHTS, Run
 from photopic.runtime import Runtime, choose_runtime
 
 Progress = Callable[[int, int, str], None]
@@ -63,6 +65,23 @@ class Predictions(Sequence[Prediction]):
         self.probs = probs
         """(N, K) probabilities in the order of class_names; NaN rows for unreadable images."""
         self.class_names = tuple(class_names)
+
+    @classmethod
+    def of_probs(
+        cls,
+        names: Sequence[str],
+        probs: npt.NDArray[np.float32],
+        errors: Sequence[str | None],
+        class_names: Sequence[str],
+        top_k: int,
+    ) -> Predictions:
+        """From probabilities (N, K), and the reason where an image has none."""
+        items = []
+        for name, row, error in zip(names, probs, errors, strict=True):
+            order = np.argsort(-row, kind="stable")[: top_k if error is None else 0]
+            top = tuple((class_names[number], float(row[number])) for number in order)
+            items.append(Prediction(name, top[0][0] if top else None, top, error))
+        return cls(items, probs, class_names)
 
     @overload
     def __getitem__(self, place: int) -> Prediction: ...
@@ -132,13 +151,27 @@ class Predictor:
         self.test_views = test_views
 
     @classmethod
-    def load(cls, run: Run | str | Path, *, device: str = "auto") -> Predictor:
+    def load(
+        cls,
+        run: Run | str | Path,
+        *,
+        device: str = "auto",
+        test_views: str | None = None,
+        weights_name: str = WEIGHTS,
+    ) -> Predictor:
         """The predictor of a run folder; weights are checked against the SHA-256 in run.json.
 
-        Raises RunError when the run has no weights, or they are missing, altered or do not fit.
+        test_views: None: those of the recipe. weights_name: the selected weights, or others that were kept.
+        Raises RunError for an ensemble (`open_predictor` takes both), and when the run has no weights, or
+        they are missing, altered or do not fit; ConfigError for unknown views.
         """
         run = run if isinstance(run, Run) else Run.open(run)
-        return cls.of_model(load_network(run), run.recipe, run.class_names, device=device)
+        model = load_network(run, weights_name)
+        predictor = cls.of_model(model, run.recipe, run.class_names, device=device)
+        if test_views is not None:
+            views(test_views)  # complains about an unknown name
+            predictor.test_views = test_views
+        return predictor
 
     @classmethod
     def of_model(
@@ -171,23 +204,27 @@ class Predictor:
         if top_k < 1:
             raise ConfigError(f"top_k={top_k} must be at least 1")
         with expand(inputs) as items:
-            return self._answer(items, top_k, progress)
+            return self.answer(items, top_k=top_k, progress=progress)
 
-    def _answer(self, items: Sequence[Item], top_k: int, progress: Progress | None) -> Predictions:
+    def answer(
+        self, items: Sequence[Item], *, top_k: int = 5, progress: Progress | None = None
+    ) -> Predictions:
+        """Answers for items of `inputs.expand`, in their order."""
         probs = np.full((len(items), len(self.class_names)), np.nan, dtype=np.float32)
-        predictions: list[Prediction] = []
+        errors: list[str | None] = []
         pixels = load_all(items, self.preprocess, os.cpu_count() or 1)
         for start, chunk in _chunks(pixels):
             readable = [row for row, image in enumerate(chunk, start) if not isinstance(image, DataError)]
             images = [image for image in chunk if not isinstance(image, DataError)]
             if images:
                 probs[readable] = softmax(self.logits(np.stack(images)))
-            for row, image in enumerate(chunk, start):
-                error = image if isinstance(image, DataError) else None
-                predictions.append(self._prediction(items[row].name, probs[row], top_k, error))
+            errors += [
+                getattr(image, "reason", str(image)) if isinstance(image, DataError) else None
+                for image in chunk
+            ]
             if progress is not None:
-                progress(len(predictions), len(items), "predicting")
-        return Predictions(predictions, probs, self.class_names)
+                progress(len(errors), len(items), "predicting")
+        return Predictions.of_probs([item.name for item in items], probs, errors, self.class_names, top_k)
 
     def logits(self, images_u8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits (N, K) of stored pixels (N, S, S, C), with the recipe's test views."""
@@ -195,14 +232,22 @@ class Predictor:
             self._forward, images_u8, self.preprocess, runtime=self.runtime, test_views=self.test_views
         )
 
-    def _prediction(
-        self, name: str, probs: npt.NDArray[np.float32], top_k: int, error: DataError | None
-    ) -> Prediction:
-        if error is not None:
-            return Prediction(name, None, (), getattr(error, "reason", str(error)))
-        order = np.argsort(-probs, kind="stable")[:top_k]
-        best = tuple((self.class_names[number], float(probs[number])) for number in order)
-        return Prediction(name, best[0][0], best)
+    def answer_rows(self, dataset: DataSet, rows: npt.NDArray[np.int64]) -> RowAnswers:
+        """Logits of images of a data set; those that cannot be read are left out and listed."""
+        store = open_pixel_store(dataset, rows, self.preprocess)
+        return RowAnswers(store.rows, self.logits(store.images_u8), tuple(store.failed))
+
+
+@dataclass(frozen=True)
+class RowAnswers:
+    """A network's answers for images of a data set."""
+
+    rows: npt.NDArray[np.int64]
+    """(N,) of the data set's index."""
+    logits: npt.NDArray[np.float32]
+    """(N, K)."""
+    failed: tuple[Excluded, ...]
+    """Images that could not be read, with the reason."""
 
 
 def _answer(item: Prediction) -> str:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from photopic.data.dataset import DataSet, Excluded, open_dataset
-from photopic.data.preprocess import Preprocess
-from photopic.data.store import open_pixel_store
 from photopic.data.subset import select_classes
 from photopic.errors import DataError, RunError, did_you_mean
 from photopic.evaluation.evaluate import Scores, group_codes, score
-from photopic.inference.predictor import Predictor
+from photopic.inference.ensemble import open_predictor
 from photopic.run import Run
+from photopic.training.train import Data, reopen
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,13 @@ def evaluate_on(
     group_pattern: str | None = None,
     strict: bool = False,
     device: str = "auto",
+    test_views: str | None = None,
 ) -> Evaluation:
-    """Ask the run's network about a labelled data set.
+    """Ask the run's network, or an ensemble's, about a labelled data set.
 
     Images that the run was trained or selected on (by content) are left out. Images of its test split count
-    as a look at the test set, which is recorded before the score is computed.
+    as a look at the test set, which is recorded before the score is computed. test_views: other views than
+    the run's own (None), which the result says.
     Raises DataError when a class is unknown to the run or no image is left.
     """
     dataset = open_dataset(data, data_dir=data_dir, group_pattern=group_pattern, strict=strict)
@@ -102,15 +103,43 @@ def evaluate_on(
             f"{dataset.name}: no image is left to score; {int(trained_on.sum())} were used in the training "
             "of this run. Give images that it has not seen."
         )
-    predictor = Predictor.load(run, device=device)
-    store = open_pixel_store(dataset, rows, Preprocess(run.preprocess))
-    tested = int(np.count_nonzero(known[store.rows] == "test"))
+    predictor = open_predictor(run, device=device, test_views=test_views)
+    tested = int(np.count_nonzero(known[rows] == "test"))
     if tested:
-        run.note_test_look(f"evaluate on {dataset.name}: {tested} images of the test split")
-    groups = group_codes(dataset.index.groups[store.rows])
-    scores = score(predictor.logits(store.images_u8), labels[store.rows], run.class_names, groups=groups)
+        by = "" if test_views is None else f" with test_views={test_views}"
+        run.note_test_look(f"evaluate on {dataset.name}{by}: {tested} images of the test split")
+    answers = predictor.answer_rows(dataset, rows)
+    groups = group_codes(dataset.index.groups[answers.rows])
+    scores = score(answers.logits, labels[answers.rows], run.class_names, groups=groups)
     notes = _notes(int(trained_on.sum()), tested, len(run.manifest.test_looks))
-    return Evaluation({dataset.name: scores}, notes, (*dataset.excluded, *store.failed))
+    if test_views is not None:
+        notes = (*notes, f"answered with test_views={test_views}, whatever the run's own are.")
+    return Evaluation({dataset.name: scores}, notes, (*dataset.excluded, *answers.failed))
+
+
+def evaluate_views(
+    run: Run, test_views: str, *, device: str = "auto", data: Data | None = None
+) -> Evaluation:
+    """Try other test views on the run's validation images; the test set is not looked at.
+
+    The data set is the one that the run was trained on; data: where it is now, if it moved. The score of
+    the run's own views, from its stored answers, stands beside. Raises RunError when the data set is gone.
+    """
+    stored = evaluate_stored(run)
+    predictor = open_predictor(run, device=device, test_views=test_views)
+    dataset, rows = reopen(run, data)
+    answers = predictor.answer_rows(dataset, rows["val"])
+    groups = group_codes(dataset.index.groups[answers.rows])
+    labels = dataset.index.labels[answers.rows]
+    tried = score(answers.logits, labels, run.class_names, groups=groups)
+    own = open_predictor(run, device=device).test_views
+    scores = {f"validation, test_views={test_views}": tried}
+    if "validation" in stored.scores:
+        scores[f"validation, test_views={own} (the run's own)"] = stored.scores["validation"]
+    note = (
+        "the test set was not looked at. Choose views by these numbers, then evaluate on the test set once."
+    )
+    return Evaluation(scores, (note,), answers.failed)
 
 
 def _labels_in_run(dataset: DataSet, run: Run) -> np.ndarray:

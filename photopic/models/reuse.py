@@ -37,12 +37,18 @@ def find_identity(config: BackboneConfig) -> str | None:
     return backbone_identity(config)
 
 
-def load_network(run: Run) -> nn.Module:
+def load_network(run: Run, weights_name: str = WEIGHTS) -> nn.Module:
     """The network of a run with its weights, which are checked against the SHA-256 in run.json.
 
-    Raises RunError when the run has no weights, or they are missing, altered or do not fit.
+    weights_name: the selected weights, or others that the run has kept. Raises RunError for an ensemble, and
+    when the run has no weights, or they are missing, altered or do not fit.
     """
-    weights = run.load_weights()
+    if run.manifest.kind == "ensemble":
+        raise RunError(
+            f"{run.path}: is an ensemble of several networks, and this is for one. Name a member: "
+            f"{run.path / 'members'} holds them."
+        )
+    weights = run.load_weights(weights_name)
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and thrown away
         model = build_model(run.recipe, len(run.class_names))
     try:

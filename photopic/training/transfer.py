@@ -18,7 +18,7 @@ from photopic.config import (
     parse_recipe,
 )
 from photopic.config.networks import RUN
-from photopic.errors import ConfigError
+from photopic.errors import ConfigError, RunError
 from photopic.models.reuse import is_of_run
 from photopic.run import WEIGHTS, Run, quoted
 from photopic.training.unfreezing import ALL
@@ -41,6 +41,8 @@ def built_on_run(named: AnyRecipe, recipe: AnyRecipe, settings: Mapping[str, Any
             "backbone.weights in a recipe."
         )
     run = Run.open(Path(recipe.backbone.weights).expanduser())
+    if run.manifest.kind == "ensemble":
+        raise RunError(f"{run.path}: is an ensemble; one network can be built upon. Name one of its members/.")
     run.verified(WEIGHTS)
     _check_agreement(run, _wanted(named, recipe.preprocess, settings))
     values = recipe.model_dump() | {"preprocess": run.preprocess.model_dump(), "backbone": _backbone(run)}
