@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from photopic.cli import run
+from photopic.training.recipes import named_recipes
 
 SGD = ["--set", "optimizer=sgd"]
 
@@ -23,6 +24,12 @@ def test_show_draws_the_schedule_with_its_axes(capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     for words in ("schedule: one-cycle", "learning rate", "0.24 ┤", "epochs", " 6\n"):
         assert words in printed
+
+
+@pytest.mark.parametrize("name", sorted(named_recipes()))
+def test_every_named_recipe_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recipes", "show", name]) == 0
+    assert capsys.readouterr().out.startswith(f"{name} (")
 
 
 def test_show_gives_the_points_of_the_formula_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from photopic.config import (
+    SGD,
     ConstantSchedule,
     CosineSchedule,
     ExponentialSchedule,
@@ -25,6 +28,10 @@ from photopic.config import (
     unreachable,
 )
 from photopic.errors import ConfigError
+from photopic.runtime import Runtime
+from photopic.training.checkpoint import load_checkpoint, save_checkpoint
+from photopic.training.loop import TrainingState, Validation, fit
+from photopic.training.optimizers import build_optimizer
 from photopic.training.schedules import Progress, learning_rate_factor
 
 EPOCHS, PER_EPOCH = 8, 5
@@ -273,6 +280,68 @@ def test_the_shortest_training_in_which_performance_acts() -> None:
     assert unreachable(schedule, 4) is None
     progress = Progress(step=3, total_steps=4, steps_per_epoch=1, val_losses=(1.0, 1.0, 1.0))
     assert learning_rate_factor(schedule, progress) == pytest.approx(0.1)
+
+
+def test_stopping_before_the_rate_is_ever_lowered_is_refused() -> None:
+    values = {"name": "test", "way": "scratch", "preprocess": {"size": 8}, "total_epochs": 20}
+    values |= {"schedule": "performance", "early_stopping": {"patience": 5}}
+    with pytest.raises(ConfigError, match="ends the training before"):
+        parse_recipe(values)
+    assert parse_recipe(values | {"early_stopping": {"patience": 6}})
+    assert parse_recipe(values | {"early_stopping": {"patience": 5, "monitor": "train_loss"}})
+
+
+class OnePoint:
+    """The least that can be trained on."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def start_epoch(self, epoch: int) -> None:
+        """Nothing is random here."""
+
+    def batch(self, rows: torch.Tensor, draws: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
+        return torch.ones(len(rows), 2), None
+
+
+def test_performance_lowers_the_rate_of_a_training_also_after_a_resume(tmp_path: Path) -> None:
+    recipe = ScratchRecipe(
+        name="test",
+        preprocess=PreprocessConfig(size=8),
+        optimizer=SGD(learning_rate=0.1),
+        schedule=PerformanceSchedule(patience=2, divide_by=10),
+        total_epochs=8,
+    )
+    val_losses = [3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.0, 1.0]
+    expected = [0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001]
+
+    def rates(stop_at: int) -> list[float]:
+        model = torch.nn.Linear(2, 2)
+        state = TrainingState(model, build_optimizer(recipe.optimizer, model))
+        load_checkpoint(tmp_path, state)
+        seen: list[float] = []
+
+        def save(state: TrainingState) -> None:
+            seen.append(state.optimizer.param_groups[0]["lr"])
+            save_checkpoint(tmp_path, state)
+            if state.epoch == stop_at:
+                raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            fit(
+                state,
+                recipe,
+                OnePoint(),
+                torch.zeros(1, dtype=torch.int64),
+                lambda model: Validation(0.5, val_losses[state.epoch]),
+                seed=0,
+                runtime=Runtime(torch.device("cpu"), "test", torch.float32, 1),
+                report=lambda record: None,
+                save=save,
+            )
+        return seen
+
+    assert rates(stop_at=5) + rates(stop_at=8) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=lambda schedule: schedule.name)

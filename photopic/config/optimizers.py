@@ -53,7 +53,7 @@ class SGD(UpdateRule):
     nesterov: bool | None = None
     """Look ahead along the velocity; none: yes where there is momentum."""
     weight_decay: NonNegative = 0.0
-    """Added to the gradient of weights: gradient + weight_decay times the weight."""
+    """Penalty weight_decay/2 · Σw² on weights (not on biases and norms), through the gradient."""
 
     @model_validator(mode="after")
     def _check(self) -> SGD:
@@ -76,7 +76,7 @@ class Adagrad(UpdateRule):
     epsilon: Positive = 1e-10
     """Keeps the quotient finite."""
     weight_decay: NonNegative = 0.0
-    """Added to the gradient of weights: gradient + weight_decay times the weight."""
+    """Penalty weight_decay/2 · Σw² on weights (not on biases and norms), through the gradient."""
 
 
 class Adadelta(UpdateRule):
@@ -94,7 +94,7 @@ class Adadelta(UpdateRule):
     epsilon: Positive = 1e-6
     """Starts the steps: the first ones are about as long as its root."""
     weight_decay: NonNegative = 0.0
-    """Added to the gradient of weights: gradient + weight_decay times the weight."""
+    """Penalty weight_decay/2 · Σw² on weights (not on biases and norms), through the gradient."""
 
 
 class RMSprop(UpdateRule):
@@ -117,7 +117,7 @@ class RMSprop(UpdateRule):
     epsilon: Positive = 1e-8
     """Keeps the quotient finite."""
     weight_decay: NonNegative = 0.0
-    """Added to the gradient of weights: gradient + weight_decay times the weight."""
+    """Penalty weight_decay/2 · Σw² on weights (not on biases and norms), through the gradient."""
 
 
 class Adam(UpdateRule):
@@ -140,7 +140,7 @@ class Adam(UpdateRule):
     amsgrad: bool = False
     """Divide by the root of the largest s so far (Reddi 2018, arXiv:1904.09237)."""
     weight_decay: NonNegative = 0.0
-    """Added to the gradient of weights: gradient + weight_decay times the weight."""
+    """Penalty weight_decay/2 · Σw² on weights (not on biases and norms), through the gradient."""
 
 
 class AdamW(UpdateRule):
@@ -181,7 +181,7 @@ class Adamax(UpdateRule):
     epsilon: Positive = 1e-8
     """Keeps the quotient finite."""
     weight_decay: NonNegative = 0.0
-    """Added to the gradient of weights: gradient + weight_decay times the weight."""
+    """Penalty weight_decay/2 · Σw² on weights (not on biases and norms), through the gradient."""
 
 
 class Nadam(UpdateRule):
@@ -204,7 +204,7 @@ class Nadam(UpdateRule):
     momentum_decay: NonNegative = 0.004
     """How fast the momentum grows from half of beta_1 to beta_1."""
     weight_decay: NonNegative = 0.0
-    """Added to the gradient of weights: gradient + weight_decay times the weight."""
+    """Penalty weight_decay/2 · Σw² on weights (not on biases and norms), through the gradient."""
 
 
 class Lion(UpdateRule):

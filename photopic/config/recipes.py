@@ -12,7 +12,7 @@ from photopic.config.images import PreprocessConfig
 from photopic.config.losses import ClassWeights, CrossEntropy, Loss, Regularizer
 from photopic.config.networks import BackboneConfig, FastModel, ScratchModel
 from photopic.config.optimizers import SGD, Optimizer
-from photopic.config.schedules import OneCycleSchedule, Schedule, unreachable
+from photopic.config.schedules import OneCycleSchedule, PerformanceSchedule, Schedule, unreachable
 from photopic.config.stopping import CheckpointName, EarlyStopping, SelectBy, StopAt
 
 _NATIVE = PreprocessConfig(size=224, crop_fraction=0.875, interpolation="bicubic")
@@ -73,6 +73,15 @@ class _GradientRecipe(_BaseRecipe):
     """Views whose logits are averaged in evaluation and prediction: the mirror image, shifts by one pixel."""
 
     @model_validator(mode="after")
+    def _check_augment(self) -> _GradientRecipe:
+        problem = self.augment.problem_with(self.preprocess.channels, self.preprocess.size)
+        if problem is not None:
+            raise ValueError(problem)
+        if self.augment.mixes_labels and self.batch_size == 1:
+            raise ValueError("mixup and cutmix have no effect with batch_size=1: each image would be alone")
+        return self
+
+    @model_validator(mode="after")
     def _check_training(self) -> _GradientRecipe:
         if self.label_smoothing and self.loss.name == "mse":
             raise ValueError("label_smoothing has no effect with loss=mse: set it to 0, or take another loss")
@@ -99,7 +108,18 @@ class _GradientRecipe(_BaseRecipe):
         problem = unreachable(self.schedule, self.total_epochs)
         if problem is not None:
             raise ValueError(problem)
+        if isinstance(self.schedule, PerformanceSchedule) and self.early_stopping is not None:
+            self._check_stopping_after(self.schedule, self.early_stopping)
         return self
+
+    @staticmethod
+    def _check_stopping_after(schedule: PerformanceSchedule, rule: EarlyStopping) -> None:
+        same = rule.monitor == "val_loss" and rule.min_delta >= schedule.min_delta
+        if same and rule.patience <= schedule.patience:
+            raise ValueError(
+                f"early_stopping.patience={rule.patience} ends the training before "
+                f"schedule.patience={schedule.patience} ever lowers the rate: make the first the larger one"
+            )
 
 
 class ScratchRecipe(_GradientRecipe):
@@ -169,6 +189,14 @@ class FrozenRecipe(_BaseRecipe):
             raise ValueError("augment has no effect with views=0: set views, or leave augment out")
         if self.views > 0 and self.augment.is_identity:
             raise ValueError("views has no effect while augment changes nothing: set augment, or views=0")
+        if self.augment.mixes_labels:
+            raise ValueError(
+                "mixup and cutmix mix labels, which the logistic head of the way frozen cannot learn from: "
+                "leave them out, or choose the way fine-tune"
+            )
+        problem = self.augment.problem_with(self.preprocess.channels, self.preprocess.size)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
 
