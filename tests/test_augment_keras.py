@@ -1,7 +1,7 @@
 """The course's knobs against Keras' ImageDataGenerator: its published definition, and Keras itself.
 
 `apply_transform` below is written from the definitions of keras.src.legacy.preprocessing.image, with SciPy
-and Pillow as there. The environment variable PHOTOPIC_KERAS_PYTHON may name a Python that has Keras, Pillow and
+and Pillow as there. The environment variable PHOTOPIC_KERAS_PYTHON may name a Python with Keras, Pillow and
 SciPy; without it, the tests that ask Keras are skipped.
 """
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,27 @@ def test_overrides_reach_their_fields(epochs: int, rate: float, optimizer: str, 
         (SCRATCH, {"optimizer.learning_rate": float("nan")}, "learning_rate"),
         (SCRATCH, {"augment.zoom_range": [1.2, 0.8]}, "lower bound 1.2 is above"),
         (SCRATCH, {"augment.cval": 3}, "no effect unless fill_mode"),
+        (SCRATCH, {"augment.fill_mode": "wrap"}, "nothing moves"),
+        (SCRATCH, {"augment.width_shift_range": 1}, "Write 2 or [-1, 0, 1]"),
+        (SCRATCH, {"augment.width_shift_range": [-0.1, 0.1]}, "a list holds pixels"),
+        (SCRATCH, {"augment.width_shift_range": []}, "at least one number"),
+        (SCRATCH, {"augment.height_shift_range": -0.1}, "must be at least 0"),
+        (SCRATCH, {"augment.height_shift_range": "some"}, "expected a number, or a list of pixels"),
+        (SCRATCH, {"augment.zoom_range": 1.5}, "must be in [0, 1)"),
+        (SCRATCH, {"augment.hue_range": [-0.6, 0]}, "within [-0.5, 0.5]"),
+        (SCRATCH, {"augment.hue_range": [0.2, 0.1]}, "lower bound 0.2 is above"),
+        (SCRATCH, {"augment.noise.std_range": [9, 3], "augment.noise.probability": 1}, "lower bound 9"),
+        (SCRATCH, {"augment.blur.sigma_range": [1, 2]}, "while probability=0"),
+        (SCRATCH, {"augment.erasing.probability": 1.5}, "must be between 0 and 1"),
+        (SCRATCH, {"augment.perspective.distortion": 0.9}, "less than or equal to 0.6"),
+        (SCRATCH, {"augment.perspectiv": 0.9}, 'Did you mean "augment.perspective"'),
+        (SCRATCH, {"augment.rand_augment.magnitude": 5}, "no effect while ops=0"),
+        (SCRATCH, {"augment.rand_augment.ops": 2, "augment.trivial_augment": True}, "exclude each other"),
+        (SCRATCH, {"augment.grey": 0.1, "preprocess.channels": 1}, "grey has no effect on grey images"),
+        (SCRATCH, {"augment.hue_range": [-0.1, 0.1], "preprocess.channels": 1}, "hue_range has no effect"),
+        (SCRATCH, {"augment.cutout_size": 65}, "hides whole images"),
+        (SCRATCH, {"augment.mixup": 0.2, "batch_size": 1}, "no effect with batch_size=1"),
+        (FROZEN, {"augment.cutmix": 1.0, "views": 2}, "mix labels"),
         (SCRATCH, {"preprocess.mean": [0.5]}, "mean has 1 values"),
         (SCRATCH, {"preprocess.std": [0.5, 0.5, 0]}, "std must be above 0"),
         (SCRATCH, {"model.family": "timm"}, "model.name"),
@@ -209,6 +231,34 @@ def test_known_keys_are_those_with_an_effect() -> None:
     assert "optimizer.momentum" in known_keys(SCRATCH)
     assert "optimizer.beta_1" not in known_keys(SCRATCH)
     assert "total_epochs" not in known_keys(FROZEN)
+
+
+def test_augmentation_takes_the_forms_of_imagedatagenerator() -> None:
+    values = {
+        "width_shift_range": [-2, 0, 2],
+        "height_shift_range": 3,
+        "zoom_range": 0.2,
+        "horizontal_flip": True,
+        "erasing": 0.25,
+    }
+    config = AugmentConfig.model_validate(values)
+    assert config.width_shift_range == (-2.0, 0.0, 2.0)
+    assert isinstance(config.height_shift_range, int)
+    assert config.zoom_range == (0.8, 1.2)
+    assert config.horizontal_flip == "random"
+    assert AugmentConfig(horizontal_flip=False).horizontal_flip == "none"
+    assert config.erasing.probability == 0.25
+
+
+@given(shift=st.one_of(st.integers(2, 9), st.floats(0, 9), st.lists(st.floats(1, 9), min_size=1)))
+def test_a_shift_means_the_same_after_being_written_and_read(shift: Any) -> None:
+    """2 is whole pixels and 2.0 any number of them, also from JSON and YAML."""
+    config = AugmentConfig(width_shift_range=shift)
+    as_json = AugmentConfig.model_validate_json(config.model_dump_json())
+    as_yaml = AugmentConfig.model_validate(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json"))))
+    for read in (as_json, as_yaml):
+        assert read == config
+        assert type(read.width_shift_range) is type(config.width_shift_range)
 
 
 def test_augmentation_knows_when_it_changes_nothing() -> None:

@@ -42,7 +42,9 @@ class Augment:
 
         Raises ConfigError for what has no effect on such images.
         """
-        _check(config, channels, size)
+        problem = config.problem_with(channels, size)
+        if problem is not None:
+            raise ConfigError(problem)
         self.config = config
         self.size = size
         self.mean = None if mean is None else torch.tensor(list(mean))
@@ -175,20 +177,6 @@ class Augment:
     def _colour(self, images: Tensor) -> Tensor:
         """Of what is taken away: the training images' mean, or each image's own."""
         return images.mean((2, 3)) if self.mean is None else self.mean
-
-
-def _check(config: AugmentConfig, channels: int, size: int) -> None:
-    """Refuse what has no effect on such images."""
-    colour = {
-        "saturation_range": config.saturation_range != _NEUTRAL,
-        "hue_range": config.hue_range != (0.0, 0.0),
-        "grey": config.grey > 0,
-    }
-    for name, wanted in colour.items():
-        if wanted and channels == 1:
-            raise ConfigError(f"{name} has no effect on grey images (channels=1). Leave it out.")
-    if config.cutout_size > 2 * size:
-        raise ConfigError(f"cutout_size={config.cutout_size} hides whole images of {size} pixels.")
 
 
 def _on_some(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -212,6 +212,20 @@ class AugmentConfig(Frozen):
             raise ValueError("rand_augment and trivial_augment exclude each other. Choose one")
         return self
 
+    def problem_with(self, channels: int, size: int) -> str | None:
+        """What has no effect on, or would destroy, square images of 1 or 3 channels and this many pixels."""
+        colour = {
+            "saturation_range": self.saturation_range != (1.0, 1.0),
+            "hue_range": self.hue_range != (0.0, 0.0),
+            "grey": self.grey > 0,
+        }
+        useless = [name for name, wanted in colour.items() if wanted]
+        if channels == 1 and useless:
+            return f"{useless[0]} has no effect on grey images (channels=1). Leave it out."
+        if self.cutout_size > 2 * size:
+            return f"cutout_size={self.cutout_size} hides whole images of {size} pixels."
+        return None
+
     @property
     def is_identity(self) -> bool:
         """Whether no image would be changed."""
