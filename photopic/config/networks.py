@@ -140,3 +140,14 @@ class BackboneConfig(Frozen):
     download: from the architecture's hub, only with the user's permission."""
     network: ScratchModel | None = None
     """With name = run: the network of that run, taken over from it."""
+    until: str | None = None
+    """The layer (a module name, as `photopic models show` lists them) whose output is the features; None: the
+    last one before the classifier. For inception_v3 also Keras' names, such as mixed7."""
+    pool: Literal["avg", "flatten"] = "avg"
+    """What becomes of that layer's map: the mean of each channel, or all its numbers in a row."""
+
+    @model_validator(mode="after")
+    def _check(self) -> BackboneConfig:
+        if self.pool != "avg" and self.until is None:
+            raise ValueError("pool has no effect without until: name the layer whose map is flattened")
+        return self

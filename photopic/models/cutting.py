@@ -72,6 +72,22 @@ def split_at(module: nn.Module, name: str) -> tuple[nn.Module, nn.Module]:
     return fx.GraphModule(module, lower), fx.GraphModule(module, upper)
 
 
+def until_module(module: nn.Module, name: str) -> fx.GraphModule:
+    """The network up to the output of `name`, sharing its parameters and submodules under their names.
+
+    Raises ModelError if there is no such module, or if the forward pass does not call it.
+    """
+    layers_from(module, name)  # complains about an unknown name
+    lower = fx.Graph()
+    known: dict[fx.Node, fx.Node] = {}
+    for node in _trace(module, name).nodes:
+        known[node] = lower.node_copy(node, lambda n: known[n])
+        if node.op == "call_module" and node.target == name:
+            break
+    lower.output(known[node])
+    return fx.GraphModule(module, lower)
+
+
 def _trace(module: nn.Module, name: str) -> fx.Graph:
     ancestors = {name[:i] for i, letter in enumerate(name) if letter == "."}
 

@@ -12,6 +12,7 @@ from photopic.config.networks import RUN
 from photopic.errors import RunError
 from photopic.models.backbones import Backbone, backbone_identity, feature_size, load_backbone
 from photopic.models.headless import without_head
+from photopic.models.truncated import truncate_backbone
 from photopic.models.zoo import build_model
 from photopic.run import MANIFEST, WEIGHTS, Run
 
@@ -21,11 +22,18 @@ def is_of_run(config: BackboneConfig) -> bool:
     return config.name == RUN or (Path(config.weights).expanduser() / MANIFEST).is_file()
 
 
-def find_backbone(config: BackboneConfig, *, allow_download: bool = False) -> Backbone:
-    """The backbone with its weights, pretrained or of a run; see `load_backbone` and `backbone_of_run`."""
+def find_backbone(
+    config: BackboneConfig, *, allow_download: bool = False, size: int | None = None
+) -> Backbone:
+    """The backbone with its weights, pretrained or of a run; see `load_backbone` and `backbone_of_run`.
+
+    size: side of its input, which decides how long a flattened map is; None: what it was trained on.
+    """
     if is_of_run(config):
-        return backbone_of_run(Run.open(Path(config.weights).expanduser()))
-    return load_backbone(config, allow_download=allow_download)
+        backbone = backbone_of_run(Run.open(Path(config.weights).expanduser()))
+    else:
+        backbone = load_backbone(config, allow_download=allow_download)
+    return truncate_backbone(backbone, config, size)
 
 
 def find_identity(config: BackboneConfig) -> str | None:

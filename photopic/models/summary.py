@@ -138,10 +138,10 @@ def _kept(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _parts(model: nn.Module, depth: int, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The modules that get a row; lists of modules are never called and count as no level of their own."""
+    """The modules that get a row; mere containers are never called and count as no level of their own."""
     for name, child in model.named_children():
         path = prefix + name
-        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+        if isinstance(child, nn.ModuleList | nn.ModuleDict) or type(child) is nn.Module:
             yield from _parts(child, depth, f"{path}.")
         elif depth > 1 and _has_parts(child):
             yield from _parts(child, depth - 1, f"{path}.")

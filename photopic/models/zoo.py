@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from photopic.config import (
@@ -13,13 +15,15 @@ from photopic.config import (
     ScratchModel,
     ScratchRecipe,
 )
+from photopic.config.layers import AnyLayer
 from photopic.config.networks import RUN, ClassicModel, LayersModel, TimmModel
 from photopic.errors import ConfigError
 from photopic.models.backbones import BackboneClassifier, build_features, create_timm, feature_size
 from photopic.models.classic import classic_layers
 from photopic.models.fast import FastNet
 from photopic.models.headless import without_head
-from photopic.models.layered import build_layers, check_layers
+from photopic.models.layered import build_hidden, build_layers, check_layers
+from photopic.models.truncated import truncated
 from photopic.models.two_classes import TwoClassLogits
 
 
@@ -43,7 +47,16 @@ def build_model(recipe: AnyRecipe, num_classes: int) -> nn.Module:
     check_backbone_input(recipe.preprocess, recipe.backbone.name)
     backbone = build_backbone(recipe.backbone, recipe.preprocess)
     one_output = isinstance(recipe, FineTuneRecipe) and recipe.loss.name == "binary-cross-entropy"
-    return BackboneClassifier(backbone, feature_size(backbone), num_classes, one_output=one_output)
+    head = recipe.head if isinstance(recipe, FineTuneRecipe) else ()
+    return classifier_on(backbone, feature_size(backbone), num_classes, head, one_output=one_output)
+
+
+def classifier_on(
+    backbone: nn.Module, dim: int, num_classes: int, head: Sequence[AnyLayer], *, one_output: bool = False
+) -> BackboneClassifier:
+    """A backbone of D = dim features with the layers of a recipe's head and a last linear layer."""
+    hidden, inputs = build_hidden(head, dim) if head else (None, dim)
+    return BackboneClassifier(backbone, inputs, num_classes, hidden=hidden, one_output=one_output)
 
 
 def build_backbone(config: BackboneConfig, preprocess: PreprocessConfig) -> nn.Module:
@@ -52,12 +65,13 @@ def build_backbone(config: BackboneConfig, preprocess: PreprocessConfig) -> nn.M
     Raises ConfigError for the backbone of a run that has not been named.
     """
     if config.name != RUN:
-        return build_features(config.name)
+        return truncated(build_features(config.name), config, preprocess.channels, preprocess.size)
     if config.network is None:
         raise ConfigError(
             "backbone: which run? Name its folder: --weights runs/NAME, or backbone.weights in a recipe."
         )
-    return without_head(_build_scratch(config.network, preprocess, outputs=2))
+    network = without_head(_build_scratch(config.network, preprocess, outputs=2))
+    return truncated(network, config, preprocess.channels, preprocess.size)
 
 
 def _build_scratch(model: ScratchModel, preprocess: PreprocessConfig, outputs: int) -> nn.Module:

@@ -60,22 +60,32 @@ class Features:
 class Extractor:
     """A backbone on its device, loaded when it is first needed."""
 
-    def __init__(self, config: BackboneConfig, runtime: Runtime, *, allow_download: bool = False) -> None:
+    def __init__(
+        self,
+        config: BackboneConfig,
+        runtime: Runtime,
+        *,
+        allow_download: bool = False,
+        size: int | None = None,
+    ) -> None:
+        """size: side of the images that it will see; None: what the backbone was trained on."""
         self.config = config
         self.runtime = runtime
         self._allow_download = allow_download
+        self._size = size
 
     @cached_property
     def backbone(self) -> Backbone:
         """The backbone with its weights, on the device."""
-        backbone = find_backbone(self.config, allow_download=self._allow_download)
+        backbone = find_backbone(self.config, allow_download=self._allow_download, size=self._size)
         backbone.module.to(self.runtime.device)
         return backbone
 
     @cached_property
     def identity(self) -> str:
         """Name and SHA-256 of the weights; does not load them where that can be avoided."""
-        return f"{self.config.name} {find_identity(self.config) or self.backbone.sha256}"
+        cut = "" if self.config.until is None else f" {self.config.until} {self.config.pool}"
+        return f"{self.config.name} {find_identity(self.config) or self.backbone.sha256}{cut}"
 
     def __call__(self, images: Tensor) -> Floats:
         """(N, 3, S, S) normalised to (N, D) float32."""

@@ -29,7 +29,7 @@ from photopic.training.feature_cache import Floats
 from photopic.training.features import Extractor
 from photopic.training.frozen import features_of, filled_in, weights_source
 from photopic.training.heads import fit_head
-from photopic.training.inputs import AugmentedImages, CachedInputs
+from photopic.training.inputs import AugmentedFeatures, AugmentedImages, CachedInputs
 from photopic.training.job import Fitted, Job, label_tensor, validation_of
 from photopic.training.loop import Best, Inputs, Validation, copy_weights
 from photopic.training.optimizers import build_optimizer
@@ -37,6 +37,7 @@ from photopic.training.probe import limit_epochs
 from photopic.training.scratch import answer, fitted, new_state, run_epochs, validate
 from photopic.training.unfreezing import (
     ALL,
+    NONE,
     Unfreezing,
     draw_head,
     parameter_groups,
@@ -58,12 +59,16 @@ def train_finetune(job: Job) -> Fitted:
     """Begin with a head, unfreeze, train and keep the best epoch by validation; a fitted head counts too."""
     assert isinstance(job.recipe, FineTuneRecipe)
     check_backbone_input(job.recipe.preprocess, job.recipe.backbone.name)
-    extractor = Extractor(job.recipe.backbone, job.runtime, allow_download=job.allow_download)
+    extractor = Extractor(
+        job.recipe.backbone, job.runtime, allow_download=job.allow_download, size=job.recipe.preprocess.size
+    )
     preprocess = Preprocess(filled_in(job.recipe, extractor))
     recipe = job.recipe.model_copy(update={"preprocess": preprocess.config})
     unfrozen_layers(extractor.backbone.module, recipe.unfreeze_from)  # complains before the work begins
     head = first_head(job, preprocess, extractor) if recipe.head_start == "logistic" else None
-    model = prepare_finetune(recipe, extractor.backbone, job.num_classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(job.seed, "weights"))
+        model = prepare_finetune(recipe, extractor.backbone, job.num_classes)
     if head is None:
         draw_head(model, derive_seed(job.seed, "weights"))
     else:
@@ -115,12 +120,13 @@ def _inputs(
 ) -> tuple[BackboneClassifier, Inputs, Callable[[nn.Module], Validation]]:
     """What is trained, on what, and how it is validated: the whole network, or what lies above the cut."""
     preprocess = Preprocess(recipe.preprocess)
+    plain = recipe.augment.is_identity
     # weights that are kept on the way are those of the whole network
     keeps = recipe.checkpoint_name is not None or recipe.snapshots > 0
-    cut = _cut(recipe, model) if recipe.augment.is_identity and not keeps else None
+    cut = _cut(recipe, model) if (plain or recipe.unfreeze_from == NONE) and not keeps else None
     images = len(store.rows) + len(val_store.rows)
+    augmented = AugmentedImages(store.images_u8, preprocess, recipe.augment, job.seed, job.runtime)
     if cut is None or _output_bytes(cut[0], recipe.preprocess, job.runtime.device) * images > _CACHE_BYTES:
-        augmented = AugmentedImages(store.images_u8, preprocess, recipe.augment, job.seed, job.runtime)
         return model, augmented, lambda scored: validate(job, recipe, scored, val_store)
     lower, upper = cut
     val_inputs = CachedInputs(_outputs(job, lower, val_store, preprocess), job.runtime)
@@ -132,6 +138,8 @@ def _inputs(
             logits = torch.cat([scored(val_inputs.batch(rows)[0]).float() for rows in batches])
         return validation_of(logits.cpu().numpy(), val_labels, recipe.loss)
 
+    if not plain:
+        return upper, AugmentedFeatures(augmented, for_inference(lower, job.runtime.device)), score
     return upper, CachedInputs(_outputs(job, lower, store, preprocess), job.runtime), score
 
 
@@ -140,13 +148,19 @@ def _cut(recipe: FineTuneRecipe, model: BackboneClassifier) -> tuple[nn.Module, 
     if recipe.unfreeze_from == ALL:
         return None
     try:
-        lower, upper = split_at(model.backbone, recipe.unfreeze_from)
+        lower, upper = _split(model.backbone, recipe.unfreeze_from)
     except ModelError:
         return None
-    classifier = BackboneClassifier(upper, model.head.in_features, 2, one_output=model.one_output)
+    classifier = BackboneClassifier(
+        upper, model.head.in_features, 2, hidden=model.hidden, one_output=model.one_output
+    )
     classifier.head = model.head
     classifier.kept_in_eval = model.kept_in_eval
     return lower.eval(), classifier
+
+
+def _split(backbone: nn.Module, unfreeze_from: str) -> tuple[nn.Module, nn.Module]:
+    return (backbone, nn.Identity()) if unfreeze_from == NONE else split_at(backbone, unfreeze_from)
 
 
 def _output_bytes(lower: nn.Module, preprocess: PreprocessConfig, device: torch.device) -> int:

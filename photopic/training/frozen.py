@@ -23,7 +23,9 @@ def train_frozen(job: Job) -> Fitted:
     assert isinstance(job.recipe, FrozenRecipe)
     recipe = job.recipe
     check_backbone_input(recipe.preprocess, recipe.backbone.name)
-    extractor = Extractor(recipe.backbone, job.runtime, allow_download=job.allow_download)
+    extractor = Extractor(
+        recipe.backbone, job.runtime, allow_download=job.allow_download, size=recipe.preprocess.size
+    )
     preprocess = Preprocess(filled_in(recipe, extractor))
     recipe = recipe.model_copy(update={"preprocess": preprocess.config})
     job.resolved(recipe, weights_source(extractor.backbone))
