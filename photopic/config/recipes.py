@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from photopic.config.augment import AugmentConfig
 from photopic.config.base import Fraction, Frozen, Positive
 from photopic.config.images import PreprocessConfig
+from photopic.config.layer_lists import read_layers
+from photopic.config.layers import Layer
 from photopic.config.losses import ClassWeights, CrossEntropy, Loss, Regularizer
 from photopic.config.networks import BackboneConfig, FastModel, ScratchModel
 from photopic.config.optimizers import SGD, Optimizer
@@ -140,7 +142,10 @@ class FineTuneRecipe(_GradientRecipe):
     """How files become network input; with the backbone of a run it is that run's."""
     unfreeze_from: str = "blocks.5"
     """First layer (a module name of the backbone) that is trained; everything before it stays frozen. all: the
-    whole backbone is trained."""
+    whole backbone is trained; none: nothing of it, only the head."""
+    head: tuple[Layer, ...] = ()
+    """Layers between the backbone's features and the last layer, such as `[dense: 64, dropout: 0.5]`; needs
+    head_start = random."""
     head_start: Literal["logistic", "random"] = "logistic"
     """logistic: the head begins as the best logistic regression on the untouched backbone's features, which may
     turn out to be the best weights; random: as any new layer."""
@@ -152,6 +157,22 @@ class FineTuneRecipe(_GradientRecipe):
     """Factor on the learning rate from one unfrozen layer group to the one below it."""
     batch_norm: Literal["frozen", "train"] = "frozen"
     """Statistics of unfrozen batch norms: kept as pretrained, or updated."""
+
+    @field_validator("head", mode="before")
+    @classmethod
+    def _read_head(cls, value: Any) -> Any:
+        return read_layers(value, inside="head", may_be_empty=True)
+
+    @model_validator(mode="after")
+    def _check_head(self) -> FineTuneRecipe:
+        if self.head and self.head_start == "logistic":
+            raise ValueError("head: layers cannot begin as a logistic regression. Set head_start=random")
+        if self.unfreeze_from == "none":
+            fields = FineTuneRecipe.model_fields
+            for name in ("frozen_epochs", "unfrozen_rate", "layer_decay", "batch_norm"):
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(f"{name} has no effect with unfreeze_from=none: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _check_unfreezing(self) -> FineTuneRecipe:

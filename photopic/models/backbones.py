@@ -60,12 +60,20 @@ class Backbone:
 class BackboneClassifier(nn.Module):
     """A backbone and one linear layer: the network of the ways frozen and fine-tune.
 
-    one_output: the head has a single output z for two classes, whose logits are [0, z]. kept_in_eval: modules
-    that stay in evaluation mode whatever mode the network is in: frozen layers, and
-    batch norms whose statistics are to stay as pretrained.
+    hidden: layers between the two, which put out `dim` numbers. one_output: the head has a single output z
+    for two classes, whose logits are [0, z]. kept_in_eval: modules that stay in evaluation mode whatever mode
+    the network is in: frozen layers, and batch norms whose statistics are to stay as pretrained.
     """
 
-    def __init__(self, backbone: nn.Module, dim: int, num_classes: int, *, one_output: bool = False) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        dim: int,
+        num_classes: int,
+        *,
+        hidden: nn.Module | None = None,
+        one_output: bool = False,
+    ) -> None:
         super().__init__()
         if one_output and num_classes != 2:
             raise ConfigError(
@@ -73,13 +81,15 @@ class BackboneClassifier(nn.Module):
                 "Take cross-entropy."
             )
         self.backbone = backbone
+        self.hidden = hidden
         self.one_output = one_output
         self.head = nn.Linear(dim, 1 if one_output else num_classes)
         self.kept_in_eval: tuple[nn.Module, ...] = ()
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, S, S) to logits (N, K)."""
-        return self.as_logits(self.head(self.backbone(images)))
+        features = self.backbone(images)
+        return self.as_logits(self.head(features if self.hidden is None else self.hidden(features)))
 
     def as_logits(self, outputs: Tensor) -> Tensor:
         """The head's outputs (N, 1 or K) as logits (N, K)."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
@@ -57,7 +58,9 @@ def _folded(model: nn.Module) -> Forward | None:
     if isinstance(model, BackboneClassifier) and isinstance(model.backbone, EfficientNetLite):
         features = FoldedLite(model.backbone)
         weight, bias = model.head.weight.detach().clone(), model.head.bias.detach().clone()
-        return lambda images: model.as_logits(F.linear(features(images), weight, bias))
+        hidden = nn.Identity() if model.hidden is None else deepcopy(model.hidden)
+        hidden.eval()
+        return lambda images: model.as_logits(F.linear(hidden(features(images)), weight, bias))
     return None
 
 

@@ -75,6 +75,16 @@ def complete(layers: Sequence[AnyLayer]) -> tuple[AnyLayer, ...]:
     return tuple(layers) if isinstance(layers[-1], OutputLayer) else (*layers, OutputLayer())
 
 
+def build_hidden(layers: Sequence[AnyLayer], features: int) -> tuple[nn.Sequential, int]:
+    """The layers of a head before its last one, and how many numbers they put out.
+
+    features: numbers that come in. Raises ConfigError, naming the layer, where one does not fit.
+    """
+    model = LayersModel(layers=tuple(layers))
+    placed = place(layers, (features,), 0, inside="head: ")
+    return _sequence(layers, (features,), model), placed[-1].after[0]
+
+
 _TERMS: WeakKeyDictionary[nn.Module, tuple[ActivityTerm, ...]] = WeakKeyDictionary()
 
 

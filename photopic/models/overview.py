@@ -128,7 +128,11 @@ def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
 def _freeze(recipe: AnyRecipe, model: nn.Module) -> None:
     if isinstance(recipe, FrozenRecipe | FineTuneRecipe) and isinstance(model, BackboneClassifier):
         model.backbone.requires_grad_(False)
-    if isinstance(recipe, FineTuneRecipe) and isinstance(model, BackboneClassifier):
+    if not isinstance(recipe, FineTuneRecipe) or not isinstance(model, BackboneClassifier):
+        return
+    if recipe.unfreeze_from in ("all", "none"):
+        model.backbone.requires_grad_(recipe.unfreeze_from == "all")
+    else:
         for layer in layers_from(model.backbone, recipe.unfreeze_from):
             for part in layer:
                 part.requires_grad_(True)

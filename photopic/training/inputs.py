@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -89,6 +91,27 @@ class AugmentedImages:
             return images, None
         assert self._mix_draw is not None
         return self._mixer.apply(images, self._mix_draw, draws)
+
+
+class AugmentedFeatures:
+    """Augmented images as a frozen network sees them: its output is computed anew in every epoch."""
+
+    def __init__(self, images: AugmentedImages, frozen: Callable[[Tensor], Tensor]) -> None:
+        """frozen: (B, C, S, S) normalised to (B, ...) features, the same for the same images."""
+        self._images = images
+        self._frozen = frozen
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the augmentation of all images."""
+        self._images.start_epoch(epoch)
+
+    def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
+        """(B, ...) float32 features; and how images were mixed, if they were."""
+        images, mix = self._images.batch(rows, draws)
+        return self._frozen(images).float().clone(), mix  # a copy: gradients need a tensor that they may keep
 
 
 class CachedInputs:

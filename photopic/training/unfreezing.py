@@ -13,19 +13,23 @@ from photopic.config import FineTuneRecipe
 from photopic.models.backbones import Backbone, BackboneClassifier
 from photopic.models.cutting import layers_from
 from photopic.models.layers import BatchNorm
+from photopic.models.zoo import classifier_on
 from photopic.training.loop import Inputs
 
-ALL = "all"
-"""unfreeze_from: the whole backbone."""
+ALL, NONE = "all", "none"
+"""unfreeze_from: the whole backbone, nothing of it."""
 _NORMS = (nn.modules.batchnorm._BatchNorm, BatchNorm)
 
 
 def unfrozen_layers(module: nn.Module, name: str) -> list[list[nn.Module]]:
     """The layers that learn, lowest first; each is one or more modules.
 
-    name: as in `layers_from`; or all: every child of the network is a layer, of a list of layers each part.
+    name: as in `layers_from`; none: there are none; all: every child of the network is a layer, of a list of
+    layers each part.
     Raises ModelError, listing the children, if there is no such module.
     """
+    if name == NONE:
+        return []
     if name != ALL:
         return layers_from(module, name)
     layers: list[list[nn.Module]] = []
@@ -49,9 +53,10 @@ def prepare_finetune(recipe: FineTuneRecipe, backbone: Backbone, num_classes: in
     backbone has no module of that name, ConfigError for one output and more than two classes.
     """
     one_output = recipe.loss.name == "binary-cross-entropy"
-    model = BackboneClassifier(backbone.module, backbone.dim, num_classes, one_output=one_output)
+    model = classifier_on(backbone.module, backbone.dim, num_classes, recipe.head, one_output=one_output)
     model.requires_grad_(recipe.unfreeze_from == ALL)  # parameters of no layer too, such as a class token
-    model.head.requires_grad_(True)
+    for parameter in head_parameters(model):
+        parameter.requires_grad_(True)
     unfrozen: set[nn.Module] = set()
     for layer in unfrozen_layers(backbone.module, recipe.unfreeze_from):
         for part in layer:
@@ -62,6 +67,12 @@ def prepare_finetune(recipe: FineTuneRecipe, backbone: Backbone, num_classes: in
         kept += [module for module in unfrozen if isinstance(module, _NORMS)]
     model.kept_in_eval = tuple(kept)
     return model
+
+
+def head_parameters(model: BackboneClassifier) -> list[nn.Parameter]:
+    """Weights and biases of everything behind the backbone."""
+    hidden = [] if model.hidden is None else list(model.hidden.parameters())
+    return [*hidden, *model.head.parameters()]
 
 
 @torch.no_grad()
@@ -83,7 +94,7 @@ def parameter_groups(
     model: BackboneClassifier, unfreeze_from: str, layer_decay: float
 ) -> list[dict[str, Any]]:
     """Groups for `build_optimizer`, the head first: rate 1, then layer_decay, layer_decay² and so on."""
-    groups: list[dict[str, Any]] = [{"params": list(model.head.parameters()), "lr_scale": 1.0}]
+    groups: list[dict[str, Any]] = [{"params": head_parameters(model), "lr_scale": 1.0}]
     for distance, layer in enumerate(reversed(unfrozen_layers(model.backbone, unfreeze_from)), start=1):
         parameters = [parameter for part in layer for parameter in part.parameters()]
         groups.append({"params": parameters, "lr_scale": layer_decay**distance})
