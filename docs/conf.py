@@ -7,6 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import course_results  # noqa: E402
 import generate  # noqa: E402
 
 import photopic  # noqa: E402
@@ -20,7 +21,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 napoleon_use_ivar = True
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
-exclude_patterns = ["_build", "reference/generated"]
+exclude_patterns = ["_build", "reference/generated", "course/generated", "course/results"]
 html_theme = "furo"
 html_title = f"photopic {release}"
 html_show_sphinx = False
@@ -45,3 +46,4 @@ def plain_text_to_rst(app, what, name, obj, options, lines):
 def setup(app):
     app.connect("autodoc-process-docstring", plain_text_to_rst, priority=400)  # before napoleon
     generate.write(HERE / "reference" / "generated")
+    course_results.write(HERE / "course" / "generated")

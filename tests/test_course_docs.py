@@ -1,0 +1,98 @@
+"""The course's chapters: their code runs, their commands exist, their figures are the stored results."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from photopic.cli import run as photopic
+from photopic.lab.course.catalog import experiments
+from photopic.lab.course.store import load_results
+
+DOCS = Path(__file__).parent.parent / "docs"
+CHAPTERS = sorted((DOCS / "course").glob("*.md"))
+RESULTS = load_results(DOCS / "course" / "results")
+CATALOG = {experiment.id: experiment for experiment in experiments()}
+
+
+def blocks(chapter: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", chapter.read_text("utf-8"), re.DOTALL)
+
+
+def shown_ids() -> list[str]:
+    """Experiments that a chapter tells the reader to run."""
+    found = []
+    for chapter in CHAPTERS:
+        for line in "\n".join(blocks(chapter, "sh")).splitlines():
+            if line.startswith("photopic course run "):
+                found += [word for word in shlex.split(line, comments=True) if re.fullmatch(r"C\d\d", word)]
+    return sorted(set(found))
+
+
+def load_writer() -> ModuleType:
+    """docs/course_results.py, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("course_results", DOCS / "course_results.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_the_python_of_a_chapter_runs(
+    chapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(chapter, "python"):
+        scope: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(block, str(chapter), "exec"), scope)
+        assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.slow  # test_course.py runs the same experiments in the quick tests
+@pytest.mark.parametrize("id_", shown_ids())
+def test_the_commands_of_the_chapters_run_in_quick_form(
+    id_: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if CATALOG[id_].data in ("mnist", "mnist, cifar10", "cats-dogs"):
+        request.getfixturevalue("data_dir")
+    assert photopic(["course", "run", id_, "--quick", "--out", str(tmp_path)]) == 0
+
+
+def test_every_stored_result_is_of_an_experiment_and_has_its_figures() -> None:
+    for id_, result in RESULTS.items():
+        assert id_ in CATALOG
+        folder = DOCS / "course" / "results" / id_
+        for drawing in result.outcome.figures:
+            assert (folder / drawing.file).is_file(), f"{id_}: {drawing.file}"
+
+
+@pytest.mark.parametrize("id_", sorted(RESULTS))
+def test_a_stored_result_has_the_reported_figures_of_the_catalog(id_: str) -> None:
+    rows = {row.name: row for row in RESULTS[id_].outcome.rows}
+    for reported in CATALOG[id_].reported:
+        assert rows[reported.name].reported == reported.value
+
+
+@pytest.mark.parametrize("id_", sorted(RESULTS))
+def test_every_stored_result_is_in_one_chapter(id_: str) -> None:
+    included = [chapter.name for chapter in CHAPTERS if f"generated/{id_}.md\n" in chapter.read_text("utf-8")]
+    assert len(included) == 1
+
+
+def test_chapters_include_only_what_is_stored(tmp_path: Path) -> None:
+    load_writer().write(tmp_path)
+    written = {path.name for path in tmp_path.iterdir()}
+    for chapter in CHAPTERS:
+        for name in re.findall(r"```\{include\} generated/(\S+)", chapter.read_text("utf-8")):
+            assert name in written, f"{chapter.name} includes {name}"
+    table = (tmp_path / "table.md").read_text("utf-8")
+    for id_ in RESULTS:
+        assert f"| {id_} |" in table
