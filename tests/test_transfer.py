@@ -278,6 +278,20 @@ def test_a_stop_before_or_after_the_unfreezing_changes_nothing(
     ]
 
 
+def test_a_stopped_b_does_not_go_on_with_another_a(sources: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(sources["fast"], tmp_path / "a")
+
+    def stop(record: dict[str, Any]) -> None:
+        if record["event"] == "epoch":
+            raise KeyboardInterrupt
+
+    stopped = transfer(tmp_path / "a", tmp_path / "b", report=stop)
+    a = photopic.open_run(tmp_path / "a")
+    a.save_weights({name: tensor + 1 for name, tensor in a.load_weights().items()})
+    with pytest.raises(RunError, match="not those that this run began with"):
+        photopic.resume(stopped.path, data=TARGET)
+
+
 def test_binary_cross_entropy_has_one_output_on_the_backbone(
     sources: dict[str, Path], tmp_path: Path
 ) -> None:

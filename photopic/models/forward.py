@@ -34,7 +34,8 @@ def predict_logits(
     """Logits (N, K) float32 of stored images (N, S, S, C) uint8, N ≥ 0, in their order.
 
     model: on runtime.device; a module is run in evaluation mode and given back in the mode it came in.
-    test_views: whose logits are averaged, see `views`. batch_size: at most so many images at once; fewer
+    test_views: whose logits are averaged, see `views`; for probabilities that is the geometric mean, made to
+    sum to 1 (of members of an ensemble it is the arithmetic one). batch_size: at most so many images at once; fewer
     when they are large. Raises ConfigError for unknown views.
     """
     pixels = max(1, int(images_u8.shape[1] * images_u8.shape[2]))

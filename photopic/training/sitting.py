@@ -115,6 +115,12 @@ class Sitting:
         )
 
     def _plan(self, recipe: AnyRecipe, weights_source: dict[str, Any]) -> None:
+        begun_with = self.run.manifest.weights_source.get("sha256")
+        if self.run.manifest.planned and begun_with != weights_source.get("sha256"):
+            raise RunError(
+                f"{self.run.path}: the weights of {weights_source.get('name')} are not those that this run began "
+                "with. Put them back, or start a new run."
+            )
         self.run.update(recipe=recipe, weights_source=weights_source, planned=True)
 
     def _record(self, record: Record) -> None:
