@@ -48,7 +48,7 @@ def new_figure(
 
     rows = math.ceil(count / columns)
     width, height = panel_inches
-    scale = 1.0 if columns == 1 else 0.82 if width > 3 else 1.0  # charts side by side may be smaller
+    scale = {1: 1.0, 2: 0.82}.get(columns, 0.62) if width > 3 else 1.0  # charts side by side may be smaller
     size = (width * columns * scale + 0.3, height * rows * scale + (0.45 if title else 0.1))
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
