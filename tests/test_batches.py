@@ -68,6 +68,11 @@ def test_a_balanced_epoch_draws_equally_of_each_class_that_has_images(seed: int)
     assert counts[2] == 0
 
 
+def test_every_batch_of_a_balanced_epoch_is_a_mixture() -> None:
+    for rows in Batches(100, 25, 0, balanced=LABELS).epoch(0):
+        assert len(LABELS[rows].unique()) == 3
+
+
 def test_within_a_class_no_image_is_preferred() -> None:
     times = torch.bincount(Batches(100, 16, 0, balanced=LABELS).order(5), minlength=100)
     for label in (0, 1, 3):

@@ -6,11 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 
 from photopic.config import AnyRecipe, FineTuneRecipe, FrozenRecipe, PreprocessConfig, ScratchRecipe
+from photopic.data.dataset import open_dataset
 from photopic.errors import ConfigError
+from photopic.runtime import choose_runtime
 from photopic.training.classes import check_classes, class_weights
+from photopic.training.features import Features
+from photopic.training.frozen import fit_recipe_head
+from photopic.training.job import Job, ignore
 
 NAMES = ("cat", "dog", "emu")
 LABELS = np.array([0] * 70 + [1] * 20 + [2] * 10)
@@ -80,3 +87,31 @@ def test_options_that_do_not_suit_the_classes_are_named(
 )
 def test_options_that_suit_two_classes_pass(recipe: AnyRecipe) -> None:
     check_classes(recipe, ("cat", "dog"))
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_a_frozen_head_with_balanced_classes_is_scikit_learn_s(views: int) -> None:
+    random = np.random.default_rng(0)
+    dataset = open_dataset((np.zeros((100, 4, 4), np.uint8), np.array(NAMES)[LABELS]))
+    recipe = FrozenRecipe(
+        name="test", preprocess=PreprocessConfig(size=4), class_weights="balanced", inverse_l2=(1.0,)
+    )
+    job = Job(recipe, dataset, {}, 0, choose_runtime("cpu"), ignore)
+    plain = (random.normal(size=(100, 5)) + LABELS[:, None]).astype(np.float32)
+    features = Features(np.arange(100), (plain,) * views, [])
+    head = fit_recipe_head(job, recipe, features, Features(np.arange(100), (plain,), []))
+
+    scaled = (plain - np.average(plain, axis=0, weights=weights_of(LABELS))) / spread(plain)
+    theirs = LogisticRegression(C=1.0, class_weight="balanced", tol=1e-8, max_iter=1000).fit(scaled, LABELS)
+    ours = torch.from_numpy(head.logits(plain)).softmax(1).numpy()
+    np.testing.assert_allclose(ours, theirs.predict_proba(scaled), atol=2e-4)
+
+
+def weights_of(labels: np.ndarray) -> np.ndarray:
+    return compute_class_weight("balanced", classes=np.unique(labels), y=labels)[labels]
+
+
+def spread(features: np.ndarray) -> np.ndarray:
+    """The weighted standard deviation, by which heads scale features."""
+    mean = np.average(features, axis=0, weights=weights_of(LABELS))
+    return np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights_of(LABELS)))
