@@ -20,7 +20,7 @@ from photopic.training.job import Prepared
 from photopic.training.loop import TrainingState
 from photopic.training.optimizers import build_optimizer
 from photopic.training.rate_finder import _Watch, rate_curve, smooth, sweep
-from photopic.training.train import train_dataset
+from photopic.training.train import rehearse, train_dataset
 
 CPU = Runtime(torch.device("cpu"), "test", torch.float32, 1)
 N, D, K = 256, 8, 4
@@ -145,15 +145,11 @@ def test_where_nothing_is_to_be_gained_it_is_the_last_rate_before_the_loss_rises
     prepared = prepare(10.0)
     weight = prepared.state.model.weight
     assert isinstance(weight, Tensor)
-    descent = torch.optim.LBFGS([weight], max_iter=100, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        descent.zero_grad()
-        value = nn.functional.cross_entropy(prepared.state.model(Points(10.0).points), LABELS)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    descent.step(loss)  # type: ignore[no-untyped-call]
+    for _ in range(1000):
+        loss = nn.functional.cross_entropy(prepared.state.model(Points(10.0).points), LABELS)
+        (gradient,) = torch.autograd.grad(loss, weight)
+        with torch.no_grad():
+            weight -= stable_below(10.0) / 2 * gradient
     with torch.no_grad():
         weight += 1e-4  # a minimum is left only from beside it
         weight[0] += 1e-4
@@ -200,7 +196,7 @@ def test_an_impossible_search_is_refused(options: dict[str, Any], words: str) ->
 def test_digits_train_well_at_the_suggestion_and_badly_at_a_hundredth_of_it() -> None:
     settings: dict[str, Any] = {"optimizer": "sgd", "schedule": "constant", "model.widths": [8, 16]}
     settings |= {"total_epochs": 1, "label_smoothing": 0.0}
-    curve = photopic.find_rate("digits", recipe="digits", settings=settings)
+    curve = photopic.find_rate("digits", recipe="digits", settings=settings, steps=60)
     rate = curve.settings["optimizer.learning_rate"]
     assert rate == pytest.approx(curve.suggestion, rel=0.05)
     dataset = open_dataset("digits")
@@ -215,3 +211,25 @@ def test_digits_train_well_at_the_suggestion_and_badly_at_a_hundredth_of_it() ->
     ]
     assert losses[0] < 0.6 * losses[1]
     assert losses[0] < math.log(10) / 2
+
+
+@pytest.mark.parametrize("frozen_epochs", [0, 1])
+def test_a_fine_tuning_is_searched_too_with_its_backbone_unfrozen(frozen_epochs: int) -> None:
+    random = np.random.default_rng(0)
+    levels = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
+    labels = np.arange(60) % 3
+    images = random.normal(levels[labels][:, None, None], 20, (60, 64, 64, 3)).clip(0, 255).astype(np.uint8)
+    settings: dict[str, Any] = {"preprocess.size": 64, "batch_size": 12, "unfreeze_from": "blocks.6"}
+    settings |= {"head_start": "random", "frozen_epochs": frozen_epochs, "augment": {}}
+    learning: list[int] = []
+
+    def look(prepared: Prepared) -> None:
+        curve = rate_curve(prepared, np.geomspace(1e-6, 1, 40).tolist())
+        assert 1e-5 < curve.lowest < 0.3
+        assert min(curve.smoothed) < 0.9 * curve.smoothed[0]
+        sweep(prepared, [1e-6])
+        learning.append(sum(parameter.requires_grad for parameter in prepared.state.model.parameters()))
+
+    rehearse((images, labels), look, recipe="photos-finetune", settings=settings)
+    head_alone = 2
+    assert (learning[0] == head_alone) == (frozen_epochs > 0)  # afterwards it is as before the first epoch
