@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL.Image import Image
 
 import photopic
 from photopic import api
@@ -43,6 +44,8 @@ class Context:
     device: str = "auto"
     report: Report = ignore
     """Takes the records of trainings."""
+    weights: Path | None = None
+    """File with the pretrained weights of the experiment's architecture; None: a stand-in is taken."""
     pictures: dict[str, bytes] = field(default_factory=dict, init=False)
     """File name → PNG, written with the outcome."""
     trainings: list[Training] = field(default_factory=list, init=False)
@@ -80,10 +83,13 @@ class Context:
         """The notes on what a quick run leaves out; none for a full one."""
         return tuple(f"Shortened by --quick: {text}" for text in texts) if self.quick else ()
 
-    def draw(self, file: str, title: str, figure: Figure) -> Drawing:
+    def draw(self, file: str, title: str, figure: Figure | Image) -> Drawing:
         """Keep a figure, to be stored as `file` (a .png name) beside the outcome; title: its caption."""
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
+        if isinstance(figure, Image):
+            figure.save(buffer, format="png")
+        else:
+            figure.savefig(buffer, format="png", metadata={"Software": None})
         self.pictures[file] = buffer.getvalue()
         return Drawing(title=title, file=file)
 

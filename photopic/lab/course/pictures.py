@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from photopic.augment.geometry import apply_affine, compose_affine
+from photopic.augment.sheet import augment_sheet
 from photopic.data.dataset import DataSet
 from photopic.errors import OfflineError
 from photopic.lab.course.context import Context
@@ -122,12 +123,8 @@ def _first_frog(cifar: DataSet) -> int:
 def c38(context: Context) -> Outcome:
     """One photo turned, sheared and zoomed, and the four ways to fill what comes in from outside."""
     photo, name = _photo(context)
-    rows, figures = [], []
+    rows = []
     for knob, values in KNOBS.items():
-        turned = [photo, *(turn(photo, {knob: value}) for value in values)]
-        words = ["as it is", *(f"{knob} {value:g}" for value in values)]
-        figure = image_grid(turned, columns=len(turned), titles=words, inches=1.3)
-        figures.append(context.draw(f"{knob}.png", f"{knob.capitalize()} of {name}", figure))
         outside = [_share_outside(photo.shape, {knob: value}) for value in values]
         rows.append(
             context.row(
@@ -135,12 +132,18 @@ def c38(context: Context) -> Outcome:
             )
         )
     filled = [turn(photo, {"rotation": 30.0, "zoom": 1.3}, fill_mode=mode) for mode in FILLS]
-    sheet = image_grid(filled, columns=len(FILLS), titles=FILLS, inches=1.5)
-    figures.append(context.draw("fill.png", "The four fill modes: rotation 30°, zoom 1.3", sheet))
+    figures = (
+        context.draw("knobs.png", f"Rotation, shear and zoom of {name}", augment_sheet(photo, KNOBS)),
+        context.draw(
+            "fill.png",
+            "The four fill modes: rotation 30°, zoom 1.3",
+            image_grid(filled, columns=len(FILLS), titles=FILLS, inches=1.5),
+        ),
+    )
     widest = max(rows, key=lambda row: row.measured if isinstance(row.measured, float) else 0.0)
     return Outcome(
         rows=tuple(rows),
-        figures=tuple(figures),
+        figures=figures,
         sentences=(
             f"Of the strengths drawn, {widest.name.split(':')[0]} brings in most from outside: "
             f"{widest.measured:.0%} of the pixels are made up by the fill mode ({widest.note}).",
