@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -179,7 +179,8 @@ class _Problem:
 
 
 def _is_literal(kind: Kind) -> bool:
-    return str(get_origin(kind)) == "typing.Literal"
+    origin: Any = get_origin(kind)
+    return origin is Literal
 
 
 _LIMITS = {
@@ -224,17 +225,15 @@ def _line(key: str, words: list[str]) -> str:
 
 def all_names(kind: Kind) -> list[str]:
     """The names of all options below a type, sorted."""
-    return sorted(set(_walk(kind, lambda name: name, set())))
-
-
-def _walk(kind: Kind, keep: Callable[[str], str], seen: set[type]) -> Iterator[str]:
-    for group in groups(kind):
-        if group in seen:
-            continue
-        seen.add(group)
-        for name, info in group.model_fields.items():
-            yield keep(name)
-            yield from _walk(info.annotation, keep, seen)
-    for inner in (item_kind(kind), mapping_kind(kind)):
-        if inner is not None:
-            yield from _walk(inner, keep, seen)
+    names: set[str] = set()
+    seen: set[type] = set()  # layers hold layers
+    todo = [kind]
+    while todo:
+        kind = todo.pop()
+        todo += [inner for inner in (item_kind(kind), mapping_kind(kind)) if inner is not None]
+        for group in groups(kind):
+            if group not in seen:
+                seen.add(group)
+                names |= group.model_fields.keys()
+                todo += [info.annotation for info in group.model_fields.values()]
+    return sorted(names)
