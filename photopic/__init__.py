@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from photopic.api import (
         Run,
+        augment_sheet,
         contact_sheet,
         ensemble,
         evaluate,
@@ -56,6 +57,7 @@ __all__ = [
     "RunError",
     "TrainingError",
     "UserError",
+    "augment_sheet",
     "contact_sheet",
     "ensemble",
     "evaluate",

@@ -342,6 +342,38 @@ def contact_sheet(data: Data | DataSet, **options: Any) -> Image.Image:
     return drawn(_as_dataset(data, options))
 
 
+def augment_sheet(
+    images: np.ndarray | list[np.ndarray] | Data | DataSet,
+    ops: Sequence[str] | Mapping[str, Sequence[float]] | None = None,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    thumb: int = 128,
+    seed: int = 0,
+    **options: Any,
+) -> Image.Image:
+    """A picture of what augmentation does: one image under each operation at low, middle and high strength.
+
+    images: an image file, (h, w[, 1 or 3]) uint8, a list of such arrays, or a data set, of which one image of
+    each of the first classes is taken. ops: names of operations such as "rotation", or {name: strengths};
+    None: all. recipe: a name, a YAML file or a recipe, whose own policy is drawn below. thumb: longer side of
+    a picture, pixels. seed: of the images and of the recipe's draws. options: those of `open_dataset`.
+    Raises ConfigError for an unknown operation, or a recipe that changes no image.
+    """
+    from photopic.augment import samples
+    from photopic.augment.sheet import augment_sheet as drawn
+    from photopic.training.recipes import load_recipe
+
+    if isinstance(images, str | Path) and samples.is_image_file(images):
+        shown = [samples.read_image(images)]
+    elif isinstance(images, np.ndarray | list):
+        several = [images] if isinstance(images, np.ndarray) else images
+        shown = [image[:, :, None] if image.ndim == 2 else image for image in several]
+    else:
+        shown = samples.sample_images(_as_dataset(images, options), seed=seed)
+    chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    return drawn(shown, ops, recipe=chosen, thumb=thumb, seed=seed)
+
+
 def seconds(time_limit: str | float) -> float:
     """A time as a number of seconds, or as text: `90`, `90s`, `10m`, `1.5h`, `1h30m`.
 

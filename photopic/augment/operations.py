@@ -240,10 +240,10 @@ OPERATIONS: dict[str, Operation] = {
     "vertical-flip": Operation("vertical_flip", 0, (1,), "", move=_vertical_flip),
     "perspective": Operation("perspective", 0, (0.2, 0.4, 0.6), "{:g}", move=_perspective),
     "channel-shift": Operation("channel_shift_range", 0, (-40, 40, 80), "{:+g}", change=_channel_shift),
-    "brightness": Operation("brightness_range", 1, (0.4, 0.7, 1.5), "× {:g}", change=apply_brightness),
-    "contrast": Operation("contrast_range", 1, (0.3, 0.6, 1.8), "× {:g}", change=apply_contrast),
+    "brightness": Operation("brightness_range", 1, (0.4, 0.7, 1.5), "factor {:g}", change=apply_brightness),
+    "contrast": Operation("contrast_range", 1, (0.3, 0.6, 1.8), "factor {:g}", change=apply_contrast),
     "saturation": Operation(
-        "saturation_range", 1, (0.3, 0.6, 2.0), "× {:g}", change=apply_saturation, needs_colour=True
+        "saturation_range", 1, (0.3, 0.6, 2.0), "factor {:g}", change=apply_saturation, needs_colour=True
     ),
     "hue": Operation("hue_range", 0, (-0.1, 0.1, 0.3), "{:+g} turns", change=apply_hue, needs_colour=True),
     "grey": Operation("grey", 0, (1,), "", change=_grey, needs_colour=True),
@@ -251,14 +251,14 @@ OPERATIONS: dict[str, Operation] = {
     "shear-y": Operation("", 0, (0.1, 0.3, 0.99), "{:g}", move=_shear_y),
     "translate-x": Operation("", 0, (4, 8, 16), "{:g} px", move=_translate_x),
     "translate-y": Operation("", 0, (4, 8, 16), "{:g} px", move=_translate_y),
-    "sharpness": Operation("", 1, (0.1, 2, 4), "× {:g}", change=apply_sharpness),
+    "sharpness": Operation("", 1, (0.1, 2, 4), "factor {:g}", change=apply_sharpness),
     "posterize": Operation("", 8, (4, 3, 2), "{:g} bits", change=apply_posterize),
     "solarize": Operation("", 256, (200, 128, 60), "from {:g}", change=apply_solarize),
     "autocontrast": Operation("", 0, (1,), "", change=_switch(apply_autocontrast)),
     "equalize": Operation("", 0, (1,), "", change=_switch(apply_equalize)),
     "invert": Operation("", 0, (1,), "", change=_switch(apply_invert)),
-    "blur": Operation("blur", 0, (0.5, 1, 2), "σ {:g} px", change=_blur),
-    "noise": Operation("noise", 0, (8, 16, 32), "σ {:g}", change=_noise),
+    "blur": Operation("blur", 0, (0.5, 1, 2), "std {:g} px", change=_blur),
+    "noise": Operation("noise", 0, (8, 16, 32), "std {:g}", change=_noise),
     "cutout": Operation("cutout_size", 0, (0.15, 0.25, 0.4), "{:.0%} of a side", change=_cutout),
     "erasing": Operation("erasing", 0, (0.05, 0.15, 0.3), "{:.0%} of the area", change=_erasing),
 }

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from photopic.cli.output import names_in, print_json, print_table, say
+from photopic.errors import ConfigError
 from photopic.files import write_with
 
 if TYPE_CHECKING:
+    from photopic.data.dataset import DataSet
     from photopic.data.show import Summary
 
 SHOWN_EXCLUSIONS = 20
@@ -26,6 +28,9 @@ def show(
     sheet: Path | None = None,
     per_class: int = 10,
     classes: str | None = None,
+    augment: Annotated[bool, Parameter(negative="")] = False,
+    recipe: str | None = None,
+    out: Path | None = None,
     data_dir: Path | None = None,
     group_pattern: str | None = None,
     strict: Annotated[bool, Parameter(negative="")] = False,
@@ -44,6 +49,13 @@ def show(
         Images of each class on the contact sheet.
     classes
         Names of the classes to look at, as cat,dog; others are as if absent.
+    augment
+        Write a picture of one image under each augmentation, at low, middle and high strength. DATA may also
+        be a single image file.
+    recipe
+        With --augment: also draw some images under the augmentation of this recipe, a name or a YAML file.
+    out
+        With --augment: the PNG file, else augment.png.
     data_dir
         Folder with catalog data sets; also PHOTOPIC_DATA.
     group_pattern
@@ -56,8 +68,20 @@ def show(
         Print JSON.
     """
     from photopic import api
+    from photopic.augment.samples import is_image_file
     from photopic.data.subset import select_classes
 
+    if not augment and (recipe is not None or out is not None):
+        raise ConfigError("--recipe and --out have no effect without --augment.")
+    if augment and is_image_file(data):
+        if sheet is not None:
+            raise ConfigError(f"--sheet has no effect with a single image ({data}).")
+        path = _write_augment_sheet(data, recipe, out)
+        if json:
+            print_json({"augment": str(path)})
+        else:
+            say(f"augmentation sheet: {path}")
+        return
     dataset = api.open_dataset(
         data, data_dir=data_dir, group_pattern=group_pattern, strict=strict, download=allow_download
     )
@@ -67,11 +91,24 @@ def show(
     if sheet is not None:
         picture = api.contact_sheet(dataset, per_class=per_class)
         write_with(sheet, lambda file: picture.save(file, format="PNG"))
+    written = _write_augment_sheet(dataset, recipe, out) if augment else None
     if json:
-        print_json(summary.to_json() | {"sheet": None if sheet is None else str(sheet)})
+        pictures = {"sheet": sheet, "augment": written}
+        print_json(summary.to_json() | {name: path and str(path) for name, path in pictures.items()})
         return
     _print_summary(summary)
     say(f"contact sheet: {sheet}" if sheet else "a picture of it:  photopic data show DATA --sheet sheet.png")
+    if written is not None:
+        say(f"augmentation sheet: {written}")
+
+
+def _write_augment_sheet(data: str | DataSet, recipe: str | None, out: Path | None) -> Path:
+    from photopic import api
+
+    picture = api.augment_sheet(data, recipe=recipe)
+    path = out or Path("augment.png")
+    write_with(path, lambda file: picture.save(file, format="PNG"))
+    return path
 
 
 def _print_summary(summary: Summary) -> None:
