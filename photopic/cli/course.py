@@ -70,6 +70,8 @@ def run(
     out: Path = OUT,
     seed: int = 0,
     data_dir: Path | None = None,
+    weights: Path | None = None,
+    allow_download: Switch = False,
     device: str = "auto",
     json: Switch = False,
 ) -> int:
@@ -91,6 +93,11 @@ def run(
         Seed of everything random.
     data_dir
         Folder with catalog data sets; also PHOTOPIC_DATA.
+    weights
+        File with the pretrained weights of the network that C15, C25 or C27 is about (.safetensors, .pth);
+        without it the bundled network stands in.
+    allow_download
+        Let data and weights that are not here be fetched.
     device
         auto, cpu, cuda, cuda:1 or mps.
     json
@@ -106,7 +113,15 @@ def run(
                 display(record)
 
         batch = run_experiments(
-            experiments, quick=quick, out=out, seed=seed, data_dir=data_dir, device=device, report=report
+            experiments,
+            quick=quick,
+            out=out,
+            seed=seed,
+            data_dir=data_dir,
+            device=device,
+            report=report,
+            weights=weights,
+            allow_download=allow_download,
         )
     if json:
         failed = [{"id": name, "error": str(error)} for name, error in batch.failures.items()]

@@ -146,7 +146,7 @@ def _layer_row(context: Context, name: str, layer: LayerRow) -> Row:
     field = (
         ""
         if layer.receptive_field is None
-        else f", sees {layer.receptive_field[0]}×{layer.receptive_field[1]}"
+        else f", receptive field {layer.receptive_field[0]}×{layer.receptive_field[1]}"
     )
     note = f"{layer.parameters:,} parameters{field}" if layer.parameters else field.removeprefix(", ")
     return context.row(name, _sides(layer.output_shape), note=note)

@@ -44,6 +44,8 @@ class Context:
     device: str = "auto"
     report: Report = ignore
     """Takes the records of trainings."""
+    allow_download: bool = False
+    """Whether data and weights that are not here may be fetched."""
     weights: Path | None = None
     """File with the pretrained weights of the experiment's architecture; None: a stand-in is taken."""
     pictures: dict[str, bytes] = field(default_factory=dict, init=False)
@@ -95,7 +97,7 @@ class Context:
 
     def dataset(self, name: str) -> DataSet:
         """A catalog data set. Raises OfflineError, saying where it was looked for, if it is not here."""
-        return api.open_dataset(name, data_dir=self.data_dir)
+        return api.open_dataset(name, data_dir=self.data_dir, download=self.allow_download)
 
     def train(
         self,
@@ -115,6 +117,8 @@ class Context:
         chosen = override(_recipe(recipe), settings or {})
         arguments: dict[str, Any] = {"seed": self.seed if seed is None else seed, "device": self.device}
         arguments |= options
+        if self.allow_download:
+            arguments["allow_download"] = True
         if self.data_dir is not None:
             arguments["data_dir"] = str(self.data_dir)
         path = self.out / "runs" / f"{chosen.name}-{_key(chosen, data, arguments)}"
@@ -141,7 +145,9 @@ def _recipe(recipe: str | AnyRecipe) -> AnyRecipe:
 
 def _key(recipe: AnyRecipe, data: Data, options: Mapping[str, Any]) -> str:
     """Ten letters that differ with anything that changes the training's result."""
-    where = {key: value for key, value in options.items() if key not in ("data_dir", "device")}
+    where = {
+        key: value for key, value in options.items() if key not in ("data_dir", "device", "allow_download")
+    }
     parts = [photopic.__version__, recipe.model_dump(mode="json"), _identity(data), where]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:10]
 

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import photopic
-from photopic.errors import PhotopicError
-from photopic.lab.course.catalog import choose
+from photopic.errors import ConfigError, PhotopicError
+from photopic.lab.course.catalog import choose, experiments
 from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import Experiment, Outcome, Row
 from photopic.lab.course.page import to_markdown
@@ -40,20 +40,25 @@ def run(
     data_dir: str | Path | None = None,
     device: str = "auto",
     report: Report = ignore,
+    weights: str | Path | None = None,
+    allow_download: bool = False,
 ) -> Batch:
     """Run experiments, store each result, and return them all.
 
     ids: such as "C31"; "all" stands for all of them. quick: a part of the data or fewer epochs, as each
     outcome's notes say. out: the folder of results and trainings; what another experiment has trained there
     is reused. report: takes the records of trainings, and one each when an experiment starts, has its result
-    or fails: {"event": "experiment" | "outcome" | "experiment_failed", …}.
-    Raises ConfigError for an unknown id, before anything is run.
+    or fails: {"event": "experiment" | "outcome" | "experiment_failed", …}. weights: file with the pretrained
+    weights of the one experiment's architecture; without it a bundled network stands in, as its notes say.
+    allow_download: let data and weights that are not here be fetched.
+    Raises ConfigError for an unknown id and for weights without use, before anything is run.
     """
     chosen = choose(ids)
+    path = None if weights is None else _weights_of(chosen, Path(weights).expanduser())
     batch = Batch()
     for position, experiment in enumerate(chosen, 1):
         report({"event": "experiment", "experiment": experiment, "position": position, "of": len(chosen)})
-        context = Context(experiment, Path(out), quick, seed, data_dir, device, report)
+        context = Context(experiment, Path(out), quick, seed, data_dir, device, report, allow_download, path)
         try:
             result = _run_one(context)
         except PhotopicError as error:
@@ -63,6 +68,18 @@ def run(
             batch.results.append(result)
             report({"event": "outcome", "result": result})
     return batch
+
+
+def _weights_of(chosen: Sequence[Experiment], path: Path) -> Path:
+    takers = {experiment.id: experiment.weights for experiment in experiments() if experiment.weights}
+    if len(chosen) > 1 or chosen[0].id not in takers:
+        known = ", ".join(f"{id_} ({network})" for id_, network in takers.items())
+        raise ConfigError(
+            f"weights={path}: are for one experiment at a time, and only some take any: {known}. Name one."
+        )
+    if not path.is_file():
+        raise ConfigError(f"weights={path}: no such file. {chosen[0].id} takes those of {chosen[0].weights}.")
+    return path
 
 
 def _run_one(context: Context) -> Result:
