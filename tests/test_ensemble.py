@@ -142,8 +142,10 @@ def test_weights_are_chosen_on_validation_alone(members: list[Path], tmp_path: P
     }
     assert losses["found"] <= losses["equal"] + 1e-6
     wanted = np.tensordot(found, softmax(logits_of(members, "test").astype(float), axis=2), axes=1)
-    stored = run.load_predictions("test").logits
-    np.testing.assert_allclose(softmax(stored.astype(float), axis=1), wanted, rtol=1e-4, atol=1e-6)
+    stored = run.load_predictions("test")
+    np.testing.assert_allclose(softmax(stored.logits.astype(float), axis=1), wanted, rtol=1e-4, atol=1e-6)
+    rows = [int(run.load_splits()[row].path) for row in stored.index]
+    np.testing.assert_allclose(photopic.predict(run, patches()[0]).probs[rows], wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_unreadable_files_are_answered_in_their_place(members: list[Path], tmp_path: Path) -> None:
@@ -164,6 +166,19 @@ def test_unreadable_files_are_answered_in_their_place(members: list[Path], tmp_p
 # ---- who may join -------------------------------------------------------------------------------------
 
 
+def test_answers_are_aligned_by_image_and_not_by_place(members: list[Path]) -> None:
+    from dataclasses import replace
+
+    from photopic.inference.members import Answers, aligned, candidates_of_runs
+
+    one, two = candidates_of_runs([photopic.open_run(path) for path in members[:2]])
+    order = np.random.default_rng(0).permutation(len(two.answers["test"].keys))
+    given = two.answers["test"]
+    mixed = Answers(tuple(given.keys[k] for k in order), given.labels[order], given.logits[order])
+    moved = replace(two, answers={"test": mixed})
+    np.testing.assert_array_equal(aligned([one, moved], "test"), logits_of(members[:2], "test"))
+
+
 def test_what_does_not_fit_together_is_refused(members: list[Path], tmp_path: Path) -> None:
     others = {
         "classes": train(tmp_path / "a", patches(("ant", "bee", "dog"))),
@@ -182,9 +197,9 @@ def test_what_does_not_fit_together_is_refused(members: list[Path], tmp_path: Pa
         assert not (tmp_path / "all").exists()
     with pytest.raises(RunError, match="validated on different images"):
         photopic.ensemble([members[0], others["val"].path], out=tmp_path / "all", weights="validation")
-    mixed = photopic.ensemble([members[0], others["val"].path], out=tmp_path / "all")
+    mixed = photopic.ensemble([others["val"].path, members[0]], out=tmp_path / "all")
     assert set(mixed.manifest.results) == {"test"}
-    trained = {row.path for row in others["val"].load_splits() if row.split == "train"}
+    trained = {row.path for row in photopic.open_run(members[0]).load_splits() if row.split == "train"}
     assert all(row.split == "train" for row in mixed.load_splits() if row.path in trained)
 
 

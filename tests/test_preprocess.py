@@ -124,6 +124,7 @@ def test_the_key_changes_with_the_pixels_and_not_with_mean_or_std() -> None:
         assert Preprocess(base.model_copy(update=change)).key != key
     normalised = base.model_copy(update={"mean": (0.5,) * 3, "std": (0.2,) * 3})
     assert Preprocess(normalised).key == key
+    assert Preprocess(PreprocessConfig(size=32, scaling="unit")).key == key
 
 
 def test_min_side_is_what_the_crop_is_cut_from() -> None:

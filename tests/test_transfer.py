@@ -216,7 +216,7 @@ def test_the_backbone_rests_in_the_frozen_epochs_and_moves_afterwards(
         "head_start": start,
         "select_by": "last",
         "batch_norm": "train",
-        "total_epochs": 3,
+        "total_epochs": 4,
         "frozen_epochs": 2,
     }
     seen: list[dict[str, Any]] = []
@@ -238,7 +238,7 @@ def test_the_backbone_rests_in_the_frozen_epochs_and_moves_afterwards(
     ) > 5
     rates = {record["epoch"]: record["learning_rate"] for record in seen if record["event"] == "step"}
     assert rates[0] == rates[1] == pytest.approx(0.001)
-    assert rates[2] == pytest.approx(0.0001)
+    assert rates[2] == rates[3] == pytest.approx(0.0001)
 
 
 def _moved(run: photopic.Run, theirs: dict[str, torch.Tensor]) -> set[str]:
@@ -246,8 +246,7 @@ def _moved(run: photopic.Run, theirs: dict[str, torch.Tensor]) -> set[str]:
     return {name for name in ours.keys() & theirs.keys() if not torch.equal(ours[name], theirs[name])}
 
 
-@pytest.mark.parametrize("family", ["fast", "layers"])
-@pytest.mark.parametrize("stop_at", [0, 1, 2])
+@pytest.mark.parametrize(("family", "stop_at"), [("fast", 0), ("fast", 1), ("layers", 1), ("layers", 2)])
 def test_a_stop_before_or_after_the_unfreezing_changes_nothing(
     family: str, stop_at: int, sources: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -276,6 +275,34 @@ def test_a_stop_before_or_after_the_unfreezing_changes_nothing(
     assert [r["train_loss"] for r in resumed.records() if r["event"] == "epoch"] == [
         r["train_loss"] for r in whole.records() if r["event"] == "epoch"
     ]
+
+
+@pytest.mark.parametrize(("start", "best"), [("logistic", -1), ("random", 0)])
+def test_only_a_fitted_head_is_a_candidate_before_the_first_epoch(
+    start: str, best: int, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    still = {"head_start": start, "optimizer.learning_rate": 1e-30}
+    b = transfer(sources["layers"], tmp_path / "b", settings=still)
+    assert b.manifest.selected["epoch"] == best
+
+
+def test_all_means_every_parameter_once() -> None:
+    import timm
+
+    from photopic.models.backbones import Backbone
+    from photopic.training.unfreezing import parameter_groups, prepare_finetune
+
+    for name in ("vit_tiny_patch16_224", "resnet18"):
+        module = timm.create_model(name, num_classes=0).requires_grad_(False)
+        backbone = Backbone(name, module, module.num_features, PreprocessConfig(size=224), "", "")
+        recipe = load_recipe("transfer")
+        assert isinstance(recipe, FineTuneRecipe)
+        model = prepare_finetune(recipe, backbone, 3)
+        assert all(parameter.requires_grad for parameter in model.parameters())
+        groups = parameter_groups(model, "all", 0.5)
+        given = [id(parameter) for group in groups for parameter in group["params"]]
+        assert sorted(given) == sorted(id(parameter) for parameter in model.parameters())
+        assert [group["lr_scale"] for group in groups] == [0.5**distance for distance in range(len(groups))]
 
 
 def test_a_stopped_b_does_not_go_on_with_another_a(sources: dict[str, Path], tmp_path: Path) -> None:
@@ -318,6 +345,17 @@ def test_a_logistic_head_says_the_same_with_one_output_as_with_two(sources: dict
         set_head(model, head)
         probs.append(model(images).softmax(1))
     torch.testing.assert_close(probs[0], probs[1])
+
+
+def test_a_time_limit_that_ends_before_the_unfreezing_is_refused(
+    sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from photopic.training import probe
+
+    monkeypatch.setattr(probe, "seconds_per_image", lambda *_: 0.01)
+    settings = {"total_epochs": 20, "frozen_epochs": 5}
+    with pytest.raises(ConfigError, match=r"frozen_epochs=5 leaves none of total_epochs=\d "):
+        transfer(sources["layers"], tmp_path / "b", settings=settings, time_limit=1.55)
 
 
 # ---- bad input ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from torch import nn
 from photopic.config import FineTuneRecipe, FrozenRecipe, PreprocessConfig
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore
-from photopic.errors import ConfigError, ModelError
+from photopic.errors import ModelError
 from photopic.models.backbones import BackboneClassifier
 from photopic.models.cutting import split_at
 from photopic.models.folding import for_inference
@@ -78,7 +78,6 @@ def train_finetune(job: Job) -> Fitted:
     trained, inputs, score = _inputs(job, recipe, model, store, val_store)
     labels = label_tensor(job, store.rows)
     recipe = limit_epochs(job, recipe, trained, inputs, labels, len(val_store.rows))
-    _check_unfreezing(recipe)
     job.resolved(recipe, weights_source(extractor.backbone))
     groups = parameter_groups(model, recipe.unfreeze_from, recipe.layer_decay)
     state = new_state(recipe, trained, build_optimizer(recipe.optimizer, groups))
@@ -88,14 +87,6 @@ def train_finetune(job: Job) -> Fitted:
     stopped_by = run_epochs(job, recipe, state, inputs, labels, score)
     outcome = fitted(recipe, state, lambda split: answer(job, recipe, model, split), stopped_by)
     return replace(outcome, model=model.eval())
-
-
-def _check_unfreezing(recipe: FineTuneRecipe) -> None:
-    if recipe.frozen_epochs >= recipe.total_epochs:
-        raise ConfigError(
-            f"the time limit allows {recipe.total_epochs} epochs, and frozen_epochs={recipe.frozen_epochs} "
-            "leaves none of them for the backbone. Allow more time, or set fewer frozen_epochs."
-        )
 
 
 def first_head(job: Job, preprocess: Preprocess, extractor: Extractor) -> nn.Linear:
