@@ -129,3 +129,24 @@ def test_one_image_is_enough():
 def test_class_names_must_fit_the_logits():
     with pytest.raises(DataError, match="2 class names for logits of 3 classes"):
         score(np.zeros((1, 3)), [0], ["a", "b"])
+
+
+def test_each_class_has_its_specificity_and_its_area_against_the_others():
+    logits, labels, names = made()
+    scores = score(logits, labels, names)
+    probs = scipy.special.softmax(logits.astype(np.float64), axis=1)
+    for number, each in enumerate(scores.per_class):
+        own, given = labels == number, logits.argmax(axis=1) == number
+        assert each.specificity.value == pytest.approx(reference.recall_score(~own, ~given))
+        assert each.auc.value == pytest.approx(reference.roc_auc_score(own, probs[:, number]))
+        assert each.auc.interval.low < each.auc.value < each.auc.interval.high
+
+
+def test_scores_of_an_older_version_are_read():
+    scores = score(*made())
+    stored = scores.to_json()
+    for each in stored["per_class"]:
+        del each["specificity"], each["auc"]
+    read = Scores.from_json(stored)
+    assert read.per_class[0].recall == scores.per_class[0].recall
+    assert np.isnan(read.per_class[0].auc.value)

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from photopic.cli.output import print_json, print_scores, say
+from photopic.errors import ConfigError
 
 
 def evaluate(
@@ -20,6 +21,7 @@ def evaluate(
     strict: Annotated[bool, Parameter(negative="")] = False,
     test_views: str | None = None,
     device: str = "auto",
+    roc: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Numbers with intervals, from a run.
@@ -44,6 +46,9 @@ def evaluate(
         run's validation images.
     device
         auto, cpu, cuda, cuda:1 or mps.
+    roc
+        Also draw the ROC curves of the run's test images (or, without a test split, of its validation
+        images) as this PNG file; without DATA.
     json
         Print JSON.
     """
@@ -52,7 +57,11 @@ def evaluate(
     options = {"data_dir": data_dir, "group_pattern": group_pattern, "strict": strict, "device": device}
     options["test_views"] = test_views
     given = {name: value for name, value in options.items() if value not in (None, False, "auto")}
+    if roc is not None and given.keys() | ({"DATA"} if data else set()):
+        raise ConfigError("--roc draws the run's own stored answers: leave DATA and other options out.")
     evaluation = api.evaluate(run, data, **given)
+    if roc is not None:
+        _draw_roc(run, roc)
     if json:
         print_json(evaluation.to_json())
         return
@@ -60,3 +69,13 @@ def evaluate(
         print_scores(scores, split, classes=not split.startswith("validation"))
     for note in evaluation.notes:
         say(note)
+
+
+def _draw_roc(run: Path, path: Path) -> None:
+    from photopic import api
+    from photopic.report.figures import save_png
+    from photopic.report.roc import roc_figure
+
+    opened = api.open_run(run)
+    split = "test" if "predictions/test.npz" in opened.manifest.files else "val"
+    save_png(roc_figure(opened, split), path)

@@ -67,7 +67,7 @@ def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
     by_recall = sorted(scores.class_rows(), key=lambda row: (row["recall"] is None, row["recall"]))
     shown = by_recall[:10]
     print_table(
-        ["class", ">images", ">recall", "95 % interval", ">precision"],
+        ["class", ">images", ">recall", "95 % interval", ">precision", ">specificity", ">AUC"],
         [
             (
                 row["class"],
@@ -75,6 +75,8 @@ def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
                 number(row["recall"]),
                 _interval(row["recall_low"], row["recall_high"]),
                 number(row["precision"]),
+                number(row["specificity"]),
+                number(row["auc"]),
             )
             for row in shown
         ],

@@ -20,6 +20,7 @@ from photopic.evaluation import metrics
 from photopic.evaluation.bootstrap import bootstrap_counts, bootstrap_mean
 from photopic.evaluation.intervals import Measured, proportion
 from photopic.evaluation.metrics import Floats, Ints
+from photopic.evaluation.roc import auc
 
 TOP_K = 5
 """Top-5 accuracy is the custom of ImageNet; reported for more classes than this."""
@@ -40,6 +41,10 @@ class ClassScore:
     """Share of its predictions that are right; undefined without predictions."""
     f1: float
     """Harmonic mean of the two; NaN if the class occurs neither in truth nor in prediction."""
+    specificity: Measured
+    """Share of the other classes' images that were not given this one; its complement is the fall-out."""
+    auc: Measured
+    """Area under the ROC curve of the class's probability, against all other classes."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +106,12 @@ class Scores:
         return [_row(measured) for measured in self.measured]
 
     def class_rows(self) -> list[dict[str, Any]]:
-        """One row for each class: class, images, predictions, recall and precision with low and high, f1."""
+        """One row for each class: class, images, predictions, f1; recall, precision, specificity and auc,
+        each with low and high."""
         table = []
         for each in self.per_class:
             row: dict[str, Any] = {"class": each.name, "images": each.images, "predictions": each.predictions}
-            for measured in (each.recall, each.precision):
+            for measured in (each.recall, each.precision, each.specificity, each.auc):
                 values = _row(measured)
                 row |= {measured.name: values["value"]}
                 row |= {f"{measured.name}_{end}": values[end] for end in ("low", "high")}
@@ -124,6 +130,8 @@ class Scores:
                     "recall": each.recall.to_json(),
                     "precision": each.precision.to_json(),
                     "f1": _plain(each.f1),
+                    "specificity": each.specificity.to_json(),
+                    "auc": each.auc.to_json(),
                 }
                 for each in self.per_class
             ],
@@ -145,6 +153,8 @@ class Scores:
                     Measured.from_json(each["recall"]),
                     Measured.from_json(each["precision"]),
                     math.nan if each["f1"] is None else each["f1"],
+                    _optional("specificity", each),
+                    _optional("auc", each),
                 )
                 for each in values["per_class"]
             ),
@@ -178,7 +188,7 @@ def score(
         n=truth.size,
         class_names=names,
         measured=_overall(np.asarray(logits), losses, matrix, truth, predicted, codes, level),
-        per_class=_per_class(names, matrix, truth, predicted, codes, level),
+        per_class=_per_class(names, matrix, truth, predicted, metrics.softmax(logits), codes, level),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
     )
 
@@ -220,26 +230,40 @@ def _overall(
 
 
 def _per_class(
-    names: tuple[str, ...], matrix: Ints, truth: Ints, predicted: Ints, groups: Ints | None, level: float
+    names: tuple[str, ...],
+    matrix: Ints,
+    truth: Ints,
+    predicted: Ints,
+    probs: Floats,
+    groups: Ints | None,
+    level: float,
 ) -> tuple[ClassScore, ...]:
     f1, right = metrics.f1_per_class(matrix), predicted == truth
     by_truth, by_prediction = _members(truth, len(names)), _members(predicted, len(names))
     scores = []
     for number, name in enumerate(names):
         own, called = by_truth[number], by_prediction[number]
-        scores.append(
-            ClassScore(
-                name,
-                own.size,
-                called.size,
-                proportion("recall", right[own], groups=None if groups is None else groups[own], level=level),
-                proportion(
-                    "precision", right[called], groups=None if groups is None else groups[called], level=level
-                ),
-                float(f1[number]),
+        others = truth != number
+        shares = [
+            proportion(share, hits[rows], groups=None if groups is None else groups[rows], level=level)
+            for share, hits, rows in (
+                ("recall", right, own),
+                ("precision", right, called),
+                ("specificity", predicted != number, others),
             )
+        ]
+        recall, precision, specificity = shares
+        area = auc(probs[:, number], ~others, groups=groups, level=level)
+        scores.append(
+            ClassScore(name, own.size, called.size, recall, precision, float(f1[number]), specificity, area)
         )
     return tuple(scores)
+
+
+def _optional(name: str, values: dict[str, Any]) -> Measured:
+    """A number that runs of older versions did not store."""
+    stored = values.get(name)
+    return Measured(name, math.nan, None, 0, "high") if stored is None else Measured.from_json(stored)
 
 
 def _members(classes: Ints, count: int) -> list[Ints]:

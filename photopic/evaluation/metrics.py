@@ -2,7 +2,8 @@
 
 Shapes: `logits` (N, K) real, any scale; `labels` and `predicted` (N,) whole numbers in 0..K-1; N ≥ 1.
 Everything is computed in float64. The direction of a number (better high or better low) is stored where it
-is reported, in `intervals.Measured`; here the ending tells it: `*_loss` is better low, all else better high.
+is reported, in `intervals.Measured`; here the ending tells it: `*_loss` and `*_error` are better low,
+all else better high.
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ def top_k_accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, k: int) -> floa
     return float(top_k_hits(logits, labels, k).mean())
 
 
+def top_k_error(logits: npt.ArrayLike, labels: npt.ArrayLike, k: int) -> float:
+    """Share of images whose label is not among the k largest logits, 0..1: 1 − top-k accuracy. Better low."""
+    return 1.0 - top_k_accuracy(logits, labels, k)
+
+
 def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """Share of images, 0..1, whose label `predict` names."""
     predicted = predict(logits)
@@ -89,6 +95,16 @@ def recall_per_class(matrix: npt.ArrayLike) -> Floats:
     """
     counts = _matrix(matrix)
     return _ratio(counts.diagonal(), counts.sum(axis=1))
+
+
+def specificity_per_class(matrix: npt.ArrayLike) -> Floats:
+    """Share of the images of all other classes that were not given this one, (K,): TN / (TN + FP).
+
+    Its complement is the fall-out, FP / (TN + FP). NaN where all images belong to the class.
+    """
+    counts = _matrix(matrix)
+    others = counts.sum() - counts.sum(axis=1)
+    return _ratio(others - (counts.sum(axis=0) - counts.diagonal()), others)
 
 
 def precision_per_class(matrix: npt.ArrayLike) -> Floats:
