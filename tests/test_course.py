@@ -219,7 +219,7 @@ def test_estimates_scale_with_the_speed_of_matrix_products() -> None:
 
 def test_course_lists_what_was_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runner.run(["C33"], out=tmp_path, quick=True)
-    assert photopic(["course", "--out", str(tmp_path), "--json"]) == 0
+    assert photopic(["course", "list", "--out", str(tmp_path), "--json"]) == 0
     listed = {item["id"]: item for item in json.loads(capsys.readouterr().out)}
     assert listed["C31"]["status"] == "not run"
     assert listed["C33"]["status"].startswith("quick 20")

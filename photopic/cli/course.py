@@ -57,6 +57,9 @@ def list_experiments(*, out: Path = OUT, json: Switch = False) -> None:
     )
 
 
+course_app.command(list_experiments, name="list")  # the same, for those who say so
+
+
 def _status(result: Result | None) -> str:
     return "not run" if result is None else f"{result.mode} {result.date[:10]}"
 
