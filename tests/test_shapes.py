@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from photopic.config.networks import LayersModel
 from photopic.errors import ConfigError
 from photopic.models.layered import build_layers, check_layers
 from photopic.models.zoo import check_network
+from photopic.training.train import train
 
 _SIDES = st.integers(1, 4)
 _LAYER = st.one_of(
@@ -136,3 +138,15 @@ def test_a_classic_network_is_refused_where_the_image_is_too_small() -> None:
     }
     with pytest.raises(ConfigError, match=r"^alexnet: layer 5 \(max_pool2\).*preprocess\.size"):
         check_network(parse_recipe(values))
+
+
+def test_layers_that_do_not_fit_are_found_before_the_data_is_looked_for(tmp_path: Path) -> None:
+    values = {
+        "way": "scratch",
+        "name": "x",
+        "preprocess": {"size": 4},
+        "model": {"layers": [{"conv": 8, "kernel": 5}]},
+    }
+    with pytest.raises(ConfigError, match=r"layer 1 \(conv1\): a window of 5×5 does not fit"):
+        train(tmp_path / "nowhere", recipe=parse_recipe(values), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

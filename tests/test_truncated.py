@@ -18,6 +18,8 @@ from photopic.models.overview import summarise_recipe
 from photopic.models.reuse import find_backbone
 from photopic.models.truncated import KERAS_NAMES, truncated
 from photopic.models.zoo import build_model
+from photopic.runtime import choose_runtime
+from photopic.training.features import Extractor
 from photopic.training.recipes import load_recipe
 from photopic.training.train import train_arrays
 
@@ -126,6 +128,13 @@ def test_loaded_features_are_those_of_the_pretrained_layer() -> None:
     )
     assert lower.dim == 80
     assert lower.sha256 == whole.sha256
+
+
+def test_features_of_different_cuts_are_cached_apart() -> None:
+    cuts: list[dict[str, Any]] = [{}, {"until": "blocks.2"}, {"until": "blocks.2", "pool": "flatten"}]
+    runtime = choose_runtime("cpu")
+    identities = {Extractor(BackboneConfig.model_validate(values), runtime).identity for values in cuts}
+    assert len(identities) == 3
 
 
 def test_a_cut_backbone_learns_in_both_ways() -> None:

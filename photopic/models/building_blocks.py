@@ -176,7 +176,6 @@ class Pool(nn.Module):
         """Whether torch's windows that reach over the end (ceil_mode) are those of `same`; spares a copy."""
         for side, span, stride, before in zip(x.shape[2:], self.size, self.stride, padding, strict=True):
             count = -(-(side + 2 * before - span) // stride) + 1
-            count -= (count - 1) * stride >= side + before  # torch drops a window that begins outside
             if count != -(-side // stride):
                 return False
         return True
