@@ -316,8 +316,8 @@ def _changed(recipe: AnyRecipe, settings: Mapping[str, Any]) -> AnyRecipe:
     if isinstance(recipe, ScratchRecipe) and any(key.startswith("backbone.") for key in settings):
         raise ConfigError(
             f"the recipe {recipe.name} trains from scratch and takes no pretrained backbone or weights. "
-            "Add --recipe photos-frozen or --recipe photos-finetune (--recipe transfer for those of a run), or "
-            "leave them out."
+            "Add --recipe photos-frozen or --recipe photos-finetune (--recipe transfer for those of a run), "
+            "or leave them out."
         )
     changed = built_on_run(recipe, override(recipe, settings), settings)
     _check_unmeasured(changed)
