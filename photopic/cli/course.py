@@ -70,6 +70,7 @@ def run(
     /,
     *,
     quick: Switch = False,
+    time_limit: str | None = None,
     out: Path = OUT,
     seed: int = 0,
     data_dir: Path | None = None,
@@ -90,6 +91,9 @@ def run(
         Ids such as C31 C33, or all.
     quick
         Take a part of the data or fewer epochs; each outcome says which.
+    time_limit
+        About how long the trainings of an experiment may take together, such as 10m or 2h; they get fewer
+        images and epochs, and the outcome says how many. Of use where a full run takes days: C16 to C23.
     out
         Folder of results and trainings.
     seed
@@ -118,6 +122,7 @@ def run(
         batch = run_experiments(
             experiments,
             quick=quick,
+            time_limit=time_limit,
             out=out,
             seed=seed,
             data_dir=data_dir,
@@ -157,7 +162,6 @@ def _show(record: dict[str, Any], out: Path) -> bool:
 def print_outcome(result: Result, out: Path) -> None:
     """One result for people."""
     from photopic.lab.course.page import COLUMNS, row_cells
-    from photopic.lab.course.store import folder_of
 
     cells = [row_cells(row) for row in result.outcome.rows]
     kept = [number for number in range(len(COLUMNS)) if any(row[number] for row in cells)]
@@ -168,7 +172,7 @@ def print_outcome(result: Result, out: Path) -> None:
         say(f"note: {note}")
     for number, text in result.errors.items():
         say(f"{number}: {text}")
-    folder = folder_of(out, result.id, quick=result.quick)
+    folder = out / result.folder
     figures = plural(len(result.outcome.figures), "figure")
     say(f"{result.mode} run in {duration(result.seconds)}; table and {figures}: {folder}")
 

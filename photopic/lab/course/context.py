@@ -48,6 +48,8 @@ class Context:
     """Whether data and weights that are not here may be fetched."""
     weights: Path | None = None
     """File with the pretrained weights of the experiment's architecture; None: a stand-in is taken."""
+    time_limit_s: float | None = None
+    """About how long the experiment's trainings may take together; None: as long as they take."""
     pictures: dict[str, bytes] = field(default_factory=dict, init=False)
     """File name → PNG, written with the outcome."""
     trainings: list[Training] = field(default_factory=list, init=False)
@@ -99,6 +101,10 @@ class Context:
         """A catalog data set. Raises OfflineError, saying where it was looked for, if it is not here."""
         return api.open_dataset(name, data_dir=self.data_dir, download=self.allow_download)
 
+    def recipe(self, recipe: str | AnyRecipe) -> AnyRecipe:
+        """The recipe of this name: the course's own first, then photopic's; or a .yaml file's."""
+        return _recipe(recipe)
+
     def train(
         self,
         recipe: str | AnyRecipe,
@@ -114,7 +120,8 @@ class Context:
         options: as of `photopic.train`; a training that was stopped is resumed.
         Raises KeyboardInterrupt when the user stops the training.
         """
-        chosen = override(_recipe(recipe), settings or {})
+        named = self.recipe(recipe)
+        chosen = override(named, settings or {})
         arguments: dict[str, Any] = {"seed": self.seed if seed is None else seed, "device": self.device}
         arguments |= options
         if self.allow_download:
@@ -125,7 +132,9 @@ class Context:
         run = _existing(path, data, self.report)
         reused = run is not None
         if run is None:
-            run = api.train(data, recipe=chosen, out=path, report=self.report, **arguments)
+            run = api.train(
+                data, recipe=named, settings=settings, out=path, report=self.report, **arguments
+            )
         if run.manifest.status != "complete":
             raise KeyboardInterrupt
         self.trainings.append(_training(run, chosen.name, self.out, reused=reused))

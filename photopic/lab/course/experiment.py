@@ -66,6 +66,8 @@ class Experiment(Frozen):
     """The decks' figures."""
     errors: dict[str, str]
     """The decks' errors that touch it: number → one sentence."""
+    shortens: bool = False
+    """Whether its trainings can be cut to a time limit."""
     weights: str = ""
     """Architecture whose pretrained weights can be given by their path; empty: it needs none."""
     target: str

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import photopic
+from photopic.api import seconds
 from photopic.errors import ConfigError, PhotopicError
 from photopic.lab.course.catalog import choose, experiments
 from photopic.lab.course.context import Context
@@ -35,6 +36,7 @@ def run(
     ids: Sequence[str],
     *,
     quick: bool = False,
+    time_limit: str | float | None = None,
     out: str | Path = DEFAULT_OUT,
     seed: int = 0,
     data_dir: str | Path | None = None,
@@ -46,19 +48,25 @@ def run(
     """Run experiments, store each result, and return them all.
 
     ids: such as "C31"; "all" stands for all of them. quick: a part of the data or fewer epochs, as each
-    outcome's notes say. out: the folder of results and trainings; what another experiment has trained there
+    outcome's notes say. time_limit: about how long an experiment's trainings may take together, in seconds or
+    as text such as "10m"; they get fewer images and epochs, as the outcome says. out: the folder of results and trainings; what another experiment has trained there
     is reused. report: takes the records of trainings, and one each when an experiment starts, has its result
     or fails: {"event": "experiment" | "outcome" | "experiment_failed", …}. weights: file with the pretrained
     weights of the one experiment's architecture; without it a bundled network stands in, as its notes say.
     allow_download: let data and weights that are not here be fetched.
-    Raises ConfigError for an unknown id and for weights without use, before anything is run.
+    Raises ConfigError for an unknown id and for weights or a time limit without use, before anything is run.
     """
     chosen = choose(ids)
+    limit_s = None if time_limit is None else seconds(time_limit)
+    if limit_s is not None:
+        _check_limit(chosen, quick=quick)
     path = None if weights is None else _weights_of(chosen, Path(weights).expanduser())
     batch = Batch()
     for position, experiment in enumerate(chosen, 1):
         report({"event": "experiment", "experiment": experiment, "position": position, "of": len(chosen)})
-        context = Context(experiment, Path(out), quick, seed, data_dir, device, report, allow_download, path)
+        context = Context(
+            experiment, Path(out), quick, seed, data_dir, device, report, allow_download, path, limit_s
+        )
         try:
             result = _run_one(context)
         except PhotopicError as error:
@@ -68,6 +76,18 @@ def run(
             batch.results.append(result)
             report({"event": "outcome", "result": result})
     return batch
+
+
+def _check_limit(chosen: Sequence[Experiment], *, quick: bool) -> None:
+    if quick:
+        raise ConfigError("quick and a time limit exclude each other: leave one of them out.")
+    for experiment in chosen:
+        if not experiment.shortens:
+            known = ", ".join(item.id for item in experiments() if item.shortens)
+            raise ConfigError(
+                f"a time limit has no effect on {experiment.id}. It has one on {known}, which take days; for the "
+                "others there is quick."
+            )
 
 
 def _weights_of(chosen: Sequence[Experiment], path: Path) -> Path:
@@ -90,6 +110,7 @@ def _run_one(context: Context) -> Result:
         id=experiment.id,
         title=experiment.title,
         quick=context.quick,
+        time_limit_s=context.time_limit_s,
         seed=context.seed,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - started, 3),

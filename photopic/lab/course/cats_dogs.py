@@ -1,0 +1,150 @@
+"""C14: cats and dogs from scratch: plain, with augmentation, with augmentation and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from photopic.api import model_summary
+from photopic.lab.course.context import Context
+from photopic.lab.course.experiment import Outcome, Row
+from photopic.lab.course.trainings import score, score_row
+from photopic.report.figures import Line, Panel, line_panels
+from photopic.training.recipes import load_recipe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from photopic.api import Run
+
+DATA = "cats-dogs"
+VARIANTS = {
+    "plain": "cats-dogs-plain",
+    "augmentation": "cats-dogs-augmented",
+    "augmentation and dropout": "cats-dogs-dropout",
+}
+"""What each run is called, and its recipe."""
+QUICK_SIDE, QUICK_EPOCHS, QUICK_IMAGES = 64, 2, 200
+SHEAR = "A shear_range of 0.2 is 0.2 degrees, as in the deck's framework: next to nothing."
+
+
+def c14(context: Context) -> Outcome:
+    """Three trainings of one network; training against validation in one figure."""
+    runs = {name: train(context, recipe) for name, recipe in VARIANTS.items()}
+    rows = [
+        context.row("parameters", model_summary(recipe=recipe_of("cats-dogs-plain"), classes=2).parameters)
+    ]
+    for name, run in runs.items():
+        rows += score_rows(context, name, run)
+    return Outcome(
+        rows=tuple(rows),
+        figures=(
+            context.draw("curves.png", "Accuracy and loss, training and validation", curves(runs)),
+        ),
+        sentences=_sentences(runs),
+        notes=(*split_notes(runs["plain"]), SHEAR, *shortened(context, runs["plain"])),
+    )  # fmt: skip
+
+
+# ---- what C15 shares ---------------------------------------------------------------------------------------
+
+
+def train(context: Context, recipe: str, settings: Mapping[str, Any] | None = None) -> Run:
+    """One training on the photos; a quick one on fewer and smaller photos, for fewer epochs."""
+    changes: dict[str, Any] = dict(settings or {})
+    if not context.quick:
+        return context.train(recipe, DATA, settings=changes)
+    changes |= {"preprocess.size": QUICK_SIDE, "total_epochs": QUICK_EPOCHS}
+    return context.train(recipe, DATA, settings=changes, train_images=QUICK_IMAGES)
+
+
+def recipe_of(name: str) -> Any:
+    """A recipe of the course by its name."""
+    from importlib import resources
+
+    with resources.as_file(resources.files("photopic.lab.course") / "recipes" / f"{name}.yaml") as file:
+        return load_recipe(str(file))
+
+
+def score_rows(context: Context, name: str, run: Run) -> list[Row]:
+    """Training and validation of the last epoch, and the accuracy on the test images."""
+    end = run.history()[-1]
+    validated = run.manifest.data["counts"]["val"]
+    return [
+        context.row(f"training accuracy, {name}", end["train_accuracy"], note="last epoch, as it learned"),
+        context.row(f"validation accuracy, {name}", end["val_accuracy"], n=validated, note="last epoch"),
+        context.row(f"training loss, {name}", end["train_loss"], note="last epoch, as it learned"),
+        context.row(f"validation loss, {name}", end["val_loss"], n=validated, note="last epoch"),
+        score_row(context, f"test accuracy, {name}", run),
+    ]
+
+
+def curves(runs: Mapping[str, Run]) -> Figure:
+    """A column for each run: accuracy above, loss below; the same axes in a row."""
+    panels = []
+    for quantity in ("accuracy", "loss"):
+        series = {name: _series(run, quantity) for name, run in runs.items()}
+        values = [value for both in series.values() for line in both for value in line]
+        margin = 0.05 * (max(values) - min(values))
+        y_range = (min(values) - margin, max(values) + margin)
+        for name, (training, validation) in series.items():
+            epochs = range(1, len(training) + 1)
+            lines = [Line("training", epochs, training), Line("validation", epochs, validation)]
+            title = name if quantity == "accuracy" else ""
+            panels.append(Panel(lines, title, "epoch", quantity, y_range=y_range))
+    return line_panels(panels, columns=len(runs))
+
+
+def _series(run: Run, quantity: str) -> tuple[list[float], list[float]]:
+    history = run.history()
+    return [row[f"train_{quantity}"] for row in history], [row[f"val_{quantity}"] for row in history]
+
+
+def split_notes(run: Run) -> tuple[str, ...]:
+    """Which images were for what, and what was chosen here because the deck does not say."""
+    trained, validated, tested = (run.manifest.data["counts"][split] for split in ("train", "val", "test"))
+    return (
+        f"{trained} photos are learned from, {validated} are for validation, and {tested} others are scored "
+        "once, at the end; the deck has no third part.",
+        f"Photos, epochs ({run.recipe.total_epochs}) and batch ({run.recipe.batch_size}) are chosen here: "  # type: ignore[union-attr]
+        "the deck does not name them.",
+    )
+
+
+def shortened(context: Context, run: Run) -> tuple[str, ...]:
+    """What a quick run leaves out."""
+    recipe = run.recipe
+    return context.shortened(
+        f"{QUICK_IMAGES} photos to learn from, {recipe.preprocess.size} pixels instead of 150 (a smaller "
+        f"network), {QUICK_EPOCHS} epochs; the number of parameters is that of 150 pixels."
+    )
+
+
+def gap(run: Run) -> float:
+    """Training minus validation accuracy in the last epoch."""
+    end = run.history()[-1]
+    return float(end["train_accuracy"] - end["val_accuracy"])
+
+
+def _sentences(runs: Mapping[str, Run]) -> tuple[str, ...]:
+    plain, augmented, both = (run.history() for run in runs.values())
+    least = min(plain, key=lambda row: row["val_loss"])
+    tests = {name: score(run) for name, run in runs.items()}
+    best = max(tests, key=lambda name: tests[name].value)
+    low, high = _interval(tests[best]), _interval(tests["plain"])
+    apart = "their intervals do not touch" if low[0] > high[1] else "their intervals overlap"
+    rises = plain[-1]["val_loss"] - least["val_loss"]
+    return (
+        f"Without augmentation training accuracy ends {100 * gap(runs['plain']):+.0f} points from validation "
+        f"accuracy ({plain[-1]['train_accuracy']:.2f} against {plain[-1]['val_accuracy']:.2f}), and the "
+        f"validation loss has risen by {rises:.2f} since epoch {least['epoch']}.",
+        f"With augmentation the gap is {100 * gap(runs['augmentation']):+.0f} points, with dropout too "
+        f"{100 * gap(runs['augmentation and dropout']):+.0f}: training accuracy is then "
+        f"{augmented[-1]['train_accuracy']:.2f} and {both[-1]['train_accuracy']:.2f}.",
+        f"On the test photos {best} is best with {tests[best].value:.3f}"
+        + (f", plain has {tests['plain'].value:.3f}; {apart}." if best != "plain" else "."),
+    )
+
+
+def _interval(measured: Any) -> tuple[float, float]:
+    return measured.interval.low, measured.interval.high
