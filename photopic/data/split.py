@@ -45,7 +45,9 @@ def split_dataset(
     _check_classes(dataset, pool, needed=1 + len(wanted))
     splits[pool] = "train"
     if wanted:
-        splits[pool] = _draw(index.labels[pool], _units(dataset, pool), content_keys(dataset, pool, seed), wanted)
+        splits[pool] = _draw(
+            index.labels[pool], _units(dataset, pool), content_keys(dataset, pool, seed), wanted
+        )
     return splits
 
 

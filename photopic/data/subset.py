@@ -63,9 +63,9 @@ def limit_training(dataset: DataSet, splits: NDArray[np.str_], count: int, *, se
 
 
 def _shares(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """`total` shared out in proportion to counts (k,), all above 0: at least 1 to each, and no more than that."""
+    """`total` shared out in proportion to counts (k,), all above 0: to each at least 1, at most its count."""
     ideal = counts * total / counts.sum()
-    shares = np.maximum(1, np.floor(ideal).astype(np.int64))
+    shares: NDArray[np.int64] = np.maximum(1, np.floor(ideal).astype(np.int64))
     while (missing := total - int(shares.sum())) != 0:
         gap = np.where(shares > 1, ideal - shares, np.inf) if missing < 0 else shares - ideal
         shares[np.argmin(gap)] += np.sign(missing)

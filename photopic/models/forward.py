@@ -35,8 +35,8 @@ def predict_logits(
 
     model: on runtime.device; a module is run in evaluation mode and given back in the mode it came in.
     test_views: whose logits are averaged, see `views`; for probabilities that is the geometric mean, made to
-    sum to 1 (of members of an ensemble it is the arithmetic one). batch_size: at most so many images at once; fewer
-    when they are large. Raises ConfigError for unknown views.
+    sum to 1 (of members of an ensemble it is the arithmetic one). batch_size: at most so many images at once;
+    fewer when they are large. Raises ConfigError for unknown views.
     """
     pixels = max(1, int(images_u8.shape[1] * images_u8.shape[2]))
     limit = _CPU_BATCH_PIXELS if runtime.device.type == "cpu" else _GPU_BATCH_PIXELS

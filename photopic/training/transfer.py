@@ -42,7 +42,9 @@ def built_on_run(named: AnyRecipe, recipe: AnyRecipe, settings: Mapping[str, Any
         )
     run = Run.open(Path(recipe.backbone.weights).expanduser())
     if run.manifest.kind == "ensemble":
-        raise RunError(f"{run.path}: is an ensemble; one network can be built upon. Name one of its members/.")
+        raise RunError(
+            f"{run.path}: is an ensemble; one network can be built upon. Name one of its members/."
+        )
     run.verified(WEIGHTS)
     _check_agreement(run, _wanted(named, recipe.preprocess, settings))
     values = recipe.model_dump() | {"preprocess": run.preprocess.model_dump(), "backbone": _backbone(run)}
