@@ -119,6 +119,7 @@ def test_the_image_is_moved_first_and_then_seen_in_perspective() -> None:
 
 def test_a_map_that_is_seen_from_behind_gives_the_outside() -> None:
     behind = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0.5, 1]]).double()[None]
-    got = apply_perspective(torch.ones(1, 1, 8, 8), behind, fill_mode="constant")
+    got = apply_perspective(torch.ones(1, 1, 8, 32), behind, fill_mode="constant")
     assert torch.isfinite(got).all()
-    assert (got[0, 0, :, 0] == 0).all()  # column -3.5: the divisor is below 0
+    assert (got[0, 0, :, :14] == 0).all()  # from column 2 left of the centre on the divisor is below 0
+    assert (got[0, 0, 4, 15:] == 1).all()

@@ -29,7 +29,7 @@ def pictures_u8(n: int, channels: int = 3) -> np.ndarray:
 
 
 def changed_levels(change: Change, images_u8: np.ndarray) -> np.ndarray:
-    images_01 = torch.from_numpy(images_u8).permute(0, 3, 1, 2).float() / 255
+    images_01 = torch.from_numpy(images_u8).permute(0, 3, 1, 2).float() * (1 / 255)  # 238 is 237.99998 / 255
     return change(images_01).mul(255).permute(0, 2, 3, 1).numpy()
 
 
