@@ -90,7 +90,8 @@ def _default(field: FieldInfo) -> str:
         return "required"
     default = field.default
     if isinstance(default, BaseModel):
-        return f"`{type(default).__name__}`"
+        short = default.model_dump()  # some are written as a name alone
+        return f"`{short if isinstance(short, str) else type(default).__name__}`"
     text = default if isinstance(default, str) else "none" if default is None else repr(default)
     return f"`{text}`" if text else "empty"
 

