@@ -122,4 +122,4 @@ def test_a_map_that_is_seen_from_behind_gives_the_outside() -> None:
     got = apply_perspective(torch.ones(1, 1, 8, 32), behind, fill_mode="constant")
     assert torch.isfinite(got).all()
     assert (got[0, 0, :, :14] == 0).all()  # from column 2 left of the centre on the divisor is below 0
-    assert (got[0, 0, 4, 15:] == 1).all()
+    assert (got[0, 0, 4, 15:] > 0.999).all()
