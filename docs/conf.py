@@ -7,6 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import course_map  # noqa: E402
 import course_results  # noqa: E402
 import generate  # noqa: E402
 
@@ -47,3 +48,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", plain_text_to_rst, priority=400)  # before napoleon
     generate.write(HERE / "reference" / "generated")
     course_results.write(HERE / "course" / "generated")
+    course_map.write(HERE / "course" / "generated")
