@@ -377,3 +377,25 @@ def test_without_tensorboard_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ConfigError, match=r"pip install 'photopic\[tensorboard\]'"):
         train(tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()
+
+
+# ---- fine-tuning ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_fine_tuning_keeps_whole_networks_and_knows_class_weights(tmp_path: Path) -> None:
+    settings = {
+        "preprocess.size": 32,
+        "preprocess.crop_fraction": 1.0,
+        "augment": {},
+        "total_epochs": 2,
+        "checkpoint_name": "epoch-{epoch}",
+        "select_by": "last",
+        "class_weights": "balanced",
+        "loss": "focal",
+        "regularizer.l2": 1e-4,
+    }
+    run = photopic.train(stripes(20, 10), recipe="photos-finetune", settings=settings, out=tmp_path / "run")
+    assert run.kept_weights() == ["checkpoints/epoch-1.safetensors", "checkpoints/epoch-2.safetensors"]
+    assert same_weights(run.load_weights("checkpoints/epoch-2.safetensors"), run.load_weights())
+    assert run.load_weights("checkpoints/epoch-1.safetensors").keys() == run.load_weights().keys()
