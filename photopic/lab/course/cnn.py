@@ -147,7 +147,7 @@ def _feature_maps(run: Run) -> Figure:
     """The first test image and some maps behind each of the two convolutions."""
     predictor = Predictor.load(run, device="cpu")
     dataset, rows = reopen(run)
-    image = dataset.image(int(rows["test"][0]))
+    image = predictor.preprocess.to_store(dataset.image(int(rows["test"][0])))
     maps = predictor.preprocess.to_float(torch.from_numpy(image.copy())[None])
     pictures: list[np.ndarray] = []
     with torch.inference_mode():
