@@ -186,6 +186,18 @@ def test_a_chain_of_runs_keeps_the_first_architecture(sources: dict[str, Path], 
             assert torch.equal(ours[name.removeprefix("backbone.")], tensor)
 
 
+def test_a_run_can_be_cut_below_its_last_layer(sources: dict[str, Path], tmp_path: Path) -> None:
+    cut = {"backbone.until": "max_pool1"}
+    b = transfer(sources["layers"], tmp_path / "b", settings=cut)
+    weights = b.load_weights()
+    assert weights["head.weight"].shape == (2, 8)  # channels of the only convolution, averaged over places
+    assert not any("dense" in name for name in weights)
+    again = photopic.predict(b, TARGET[0])
+    assert [again[int(b.load_splits()[row].path)].label for row in b.load_predictions("test").index]
+    c = transfer(b.path, tmp_path / "c")
+    assert c.load_weights().keys() == weights.keys()
+
+
 def test_recipes_made_for_photos_take_a_run_too(sources: dict[str, Path], tmp_path: Path) -> None:
     settings = {"total_epochs": 1, "batch_size": 16, "backbone.weights": str(sources["fast"])}
     b = photopic.train(TARGET, recipe="photos-finetune", settings=settings, out=tmp_path / "b")

@@ -12,6 +12,7 @@ from typing import Any
 
 from photopic.config import (
     AnyRecipe,
+    BackboneConfig,
     FineTuneRecipe,
     PreprocessConfig,
     ScratchRecipe,
@@ -47,19 +48,21 @@ def built_on_run(named: AnyRecipe, recipe: AnyRecipe, settings: Mapping[str, Any
         )
     run.verified(WEIGHTS)
     _check_agreement(run, _wanted(named, recipe.preprocess, settings))
-    values = recipe.model_dump() | {"preprocess": run.preprocess.model_dump(), "backbone": _backbone(run)}
+    values = recipe.model_dump() | {"preprocess": run.preprocess.model_dump(), "backbone": _backbone(run, recipe.backbone)}
     if isinstance(recipe, FineTuneRecipe) and "unfreeze_from" not in settings and not _made_for_runs(named):
         values["unfreeze_from"] = ALL
     return parse_recipe(values, where=f"recipe {recipe.name} on {quoted(run.path)}")
 
 
-def _backbone(run: Run) -> dict[str, Any]:
-    """The backbone's configuration: the run's own backbone, or its network from scratch."""
+def _backbone(run: Run, wanted: BackboneConfig) -> dict[str, Any]:
+    """The backbone's configuration: the run's own backbone, or its network from scratch; cut where wanted."""
     recipe = run.recipe
     if isinstance(recipe, ScratchRecipe):
         taken: dict[str, Any] = {"name": RUN, "network": recipe.model.model_dump()}
     else:
         taken = recipe.backbone.model_dump()
+    if wanted.until is not None:
+        taken |= {"until": wanted.until, "pool": wanted.pool}
     return taken | {"weights": str(run.path.absolute())}
 
 
