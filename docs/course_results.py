@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from photopic.lab.course.page import COLUMNS, markdown_body, markdown_table, report_rows
-from photopic.lab.course.store import folder_of, load_results
+from photopic.lab.course.store import load_results
 
 RESULTS = Path(__file__).parent / "course" / "results"
 
@@ -22,7 +22,7 @@ def write(folder: Path, results: Path = RESULTS) -> None:
     found = load_results(results)
     for result in found.values():
         # the pictures' places as seen from docs/course/*.md, which include the text
-        place = folder_of(Path("results"), result.id, quick=result.quick).as_posix() + "/"
+        place = f"results/{result.folder}/"
         (folder / f"{result.id}.md").write_text(markdown_body(result, place) + "\n", encoding="utf-8")
     table = markdown_table(("", "run", *COLUMNS), report_rows(found))
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")

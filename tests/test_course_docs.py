@@ -69,7 +69,7 @@ def test_the_commands_of_the_chapters_run_in_quick_form(
 def test_every_stored_result_is_of_an_experiment_and_has_its_figures() -> None:
     for id_, result in RESULTS.items():
         assert id_ in CATALOG
-        folder = DOCS / "course" / "results" / id_
+        folder = DOCS / "course" / "results" / result.folder
         for drawing in result.outcome.figures:
             assert (folder / drawing.file).is_file(), f"{id_}: {drawing.file}"
 

@@ -69,17 +69,29 @@ class Job:
     no place for them."""
     strict: bool = False
     """Whether an image that cannot be read is an error instead of an exclusion."""
+    weights_seed: int | None = None
+    """Of the initial weights alone; None: seed."""
     excluded: list[Excluded] = field(default_factory=list)
     """Images that were listed in the index but could not be read later."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for options that do not suit the classes, or need a run folder."""
         check_classes(self.recipe, self.dataset.class_names)
+        if self.weights_seed is not None and not isinstance(self.recipe, ScratchRecipe):
+            raise ConfigError(
+                f"weights_seed has no effect with the way {self.recipe.way}, whose weights are not drawn: leave "
+                "it out, or choose a recipe of the way scratch."
+            )
         if isinstance(self.recipe, FrozenRecipe) or self.keep is not None:
             return
         for option in ("checkpoint_name", "snapshots"):
             if getattr(self.recipe, option):
                 raise ConfigError(f"{option} needs a run folder: take photopic.train, or leave it out.")
+
+    @property
+    def initial_seed(self) -> int:
+        """The seed of the initial weights."""
+        return self.seed if self.weights_seed is None else self.weights_seed
 
     @property
     def num_classes(self) -> int:

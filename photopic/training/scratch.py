@@ -46,7 +46,7 @@ def train_scratch(job: Job) -> Fitted:
     preprocess = Preprocess(job.recipe.preprocess).measured_on(store.images_u8)
     recipe = job.recipe.model_copy(update={"preprocess": preprocess.config})
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(job.seed, "weights"))
+        torch.manual_seed(derive_seed(job.initial_seed, "weights"))
         model = build_model(recipe, job.num_classes)
     n = len(store.rows)
     spread = np.linspace(0, n - 1, min(n, INITIAL_IMAGES)).astype(np.int64)  # images of all classes

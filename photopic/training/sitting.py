@@ -112,6 +112,7 @@ class Sitting:
             keep=lambda name, weights: self.run.save_weights(weights, name),
             allow_download=self.options.allow_download,
             strict=self.options.strict,
+            weights_seed=self.options.weights_seed,
         )
 
     def _plan(self, recipe: AnyRecipe, weights_source: dict[str, Any]) -> None:

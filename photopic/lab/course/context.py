@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL.Image import Image
+from PIL.Image import Dither, Image, Quantize
+from PIL.Image import open as open_image
 
 import photopic
 from photopic import api
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     from photopic.api import Data, Run
     from photopic.data.dataset import DataSet
+
+
+SMALL_BYTES = 60_000
+"""A figure that is larger gets fewer colours."""
 
 
 @dataclass
@@ -94,7 +99,7 @@ class Context:
             figure.save(buffer, format="png")
         else:
             figure.savefig(buffer, format="png", metadata={"Software": None})
-        self.pictures[file] = buffer.getvalue()
+        self.pictures[file] = _small_png(buffer)
         return Drawing(title=title, file=file)
 
     def dataset(self, name: str) -> DataSet:
@@ -132,13 +137,23 @@ class Context:
         run = _existing(path, data, self.report)
         reused = run is not None
         if run is None:
-            run = api.train(
-                data, recipe=named, settings=settings, out=path, report=self.report, **arguments
-            )
+            run = api.train(data, recipe=named, settings=settings, out=path, report=self.report, **arguments)
         if run.manifest.status != "complete":
             raise KeyboardInterrupt
         self.trainings.append(_training(run, chosen.name, self.out, reused=reused))
         return run
+
+
+def _small_png(buffer: io.BytesIO) -> bytes:
+    """The same picture with a palette: a third of the bytes, since results are kept in the repository."""
+    with open_image(buffer) as image:
+        pixels = image.convert("RGB")
+    for colours in (256, 128, 64):
+        small = io.BytesIO()
+        pixels.quantize(colours, Quantize.MEDIANCUT, dither=Dither.NONE).save(small, "png", optimize=True)
+        if small.tell() <= SMALL_BYTES:
+            break
+    return small.getvalue()
 
 
 def _recipe(recipe: str | AnyRecipe) -> AnyRecipe:

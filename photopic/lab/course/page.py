@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from photopic.lab.course.experiment import Experiment, Row, show
-from photopic.lab.course.store import QUICK, Result
+from photopic.lab.course.store import Result
 
 COLUMNS = ("quantity", "reported", "measured", "interval", "n", "note")
 
@@ -101,9 +101,8 @@ def report_html(results: Mapping[str, Result]) -> str:
 
 
 def _html_section(result: Result) -> str:
-    folder = f"{result.id}/{QUICK}" if result.quick else result.id
     figures = "\n".join(
-        f'<figure><img src="{escape(folder)}/{escape(drawing.file)}" alt="{escape(drawing.title)}">'
+        f'<figure><img src="{escape(result.folder)}/{escape(drawing.file)}" alt="{escape(drawing.title)}">'
         f"<figcaption>{escape(drawing.title)}</figcaption></figure>"
         for drawing in result.outcome.figures
     )

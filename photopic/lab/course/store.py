@@ -1,6 +1,7 @@
 """Results of experiments on the disk: OUT/C10/ with outcome.json, page.md and the figures.
 
-A quick run stands in OUT/C10/quick/, so that it never replaces a full one.
+A quick run stands in OUT/C10/quick/, one cut to a time limit in OUT/C10/shortened/, so that neither ever
+replaces a full one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from photopic.lab.course.experiment import Outcome
 DEFAULT_OUT = Path("runs/course")
 SCHEMA_VERSION = 1
 RESULT = "outcome.json"
-QUICK = "quick"
+QUICK, SHORTENED = "quick", "shortened"
 
 
 class Training(Frozen):
@@ -47,6 +48,8 @@ class Result(Frozen):
     """The experiment's."""
     quick: bool
     """Whether it was run on a part of the data or for fewer epochs."""
+    time_limit_s: float | None = None
+    """Time that its trainings were cut to, seconds; None: they were not."""
     seed: int
     """Of everything random in it."""
     date: str
@@ -66,19 +69,22 @@ class Result(Frozen):
 
     @property
     def mode(self) -> str:
-        """quick or full."""
-        return QUICK if self.quick else "full"
+        """quick, shortened or full."""
+        return self._part or "full"
 
+    @property
+    def folder(self) -> str:
+        """Where it is stored, below the folder of the course, with / between the parts."""
+        return f"{self.id}/{self._part}".removesuffix("/")
 
-def folder_of(out: Path, experiment_id: str, *, quick: bool) -> Path:
-    """Where a result is stored."""
-    folder = Path(out) / experiment_id
-    return folder / QUICK if quick else folder
+    @property
+    def _part(self) -> str:
+        return QUICK if self.quick else "" if self.time_limit_s is None else SHORTENED
 
 
 def save_result(result: Result, page: str, pictures: Mapping[str, bytes], out: Path) -> Path:
     """Write figures and page, then outcome.json; pictures of an earlier run that are no more are removed."""
-    folder = folder_of(out, result.id, quick=result.quick)
+    folder = Path(out) / result.folder
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):
         if old.name not in pictures:
@@ -107,13 +113,13 @@ def load_result(file: Path) -> Result:
 
 
 def load_results(out: str | Path = DEFAULT_OUT) -> dict[str, Result]:
-    """Id → result of every experiment that was run in a folder, the full one where there is one.
+    """Id → result of every experiment that was run in a folder: the full one, the shortened, the quick one.
 
     Raises RunError that names a damaged file.
     """
     found: dict[str, Result] = {}
     for folder in sorted(Path(out).glob("C[0-9][0-9]")):
-        for file in (folder / RESULT, folder / QUICK / RESULT):
+        for file in (folder / RESULT, folder / SHORTENED / RESULT, folder / QUICK / RESULT):
             if file.is_file():
                 found[folder.name] = load_result(file)
                 break

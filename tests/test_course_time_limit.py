@@ -1,0 +1,56 @@
+"""Experiments cut to a time: where the result stands, who takes a limit, what becomes of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from photopic.cli import run as photopic
+from photopic.errors import ConfigError
+from photopic.lab.course import page, runner
+from photopic.lab.course.catalog import experiments
+from photopic.lab.course.store import Result, load_results, save_result
+
+
+def result(**changes: object) -> Result:
+    values: dict[str, object] = {
+        "id": "C16",
+        "title": "t",
+        "quick": False,
+        "seed": 0,
+        "date": "2026-01-01",
+        "seconds": 1,
+        "outcome": {"rows": [], "sentences": ["s"]},
+    }
+    return Result.model_validate(values | changes)
+
+
+def test_full_results_come_before_shortened_and_shortened_before_quick(tmp_path: Path) -> None:
+    kinds = [result(quick=True), result(time_limit_s=60), result()]
+    for each, folder in zip(kinds, ("C16/quick", "C16/shortened", "C16"), strict=True):
+        save_result(each, "page", {}, tmp_path)
+        assert (tmp_path / folder / "outcome.json").is_file()
+        assert load_results(tmp_path)["C16"] == each
+    assert [each.mode for each in kinds] == ["quick", "shortened", "full"]
+    assert "shortened run of 2026-01-01" in page.provenance(kinds[1])
+
+
+def test_a_limit_is_refused_where_it_has_no_effect() -> None:
+    with pytest.raises(ConfigError, match=r"no effect on C31. It has one on C16, C17"):
+        runner.run(["C31"], time_limit="10m")
+    with pytest.raises(ConfigError, match="exclude each other"):
+        runner.run(["C16"], time_limit=60, quick=True)
+    with pytest.raises(ConfigError, match="is not a time above 0"):
+        runner.run(["C16"], time_limit="soon")
+
+
+def test_the_command_takes_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert photopic(["course", "run", "C31", "--time-limit", "10m"]) == 2
+    assert "no effect on C31" in capsys.readouterr().err
+
+
+def test_the_experiments_of_days_take_a_limit() -> None:
+    assert [item.id for item in experiments() if item.shortens] == [
+        item.id for item in experiments() if item.group == "cifar10"
+    ]
