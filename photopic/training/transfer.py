@@ -48,7 +48,10 @@ def built_on_run(named: AnyRecipe, recipe: AnyRecipe, settings: Mapping[str, Any
         )
     run.verified(WEIGHTS)
     _check_agreement(run, _wanted(named, recipe.preprocess, settings))
-    values = recipe.model_dump() | {"preprocess": run.preprocess.model_dump(), "backbone": _backbone(run, recipe.backbone)}
+    values = recipe.model_dump() | {
+        "preprocess": run.preprocess.model_dump(),
+        "backbone": _backbone(run, recipe.backbone),
+    }
     if isinstance(recipe, FineTuneRecipe) and "unfreeze_from" not in settings and not _made_for_runs(named):
         values["unfreeze_from"] = ALL
     return parse_recipe(values, where=f"recipe {recipe.name} on {quoted(run.path)}")
