@@ -12,7 +12,7 @@ import torch
 
 import photopic
 from photopic.cli import run as command
-from photopic.config import BackboneConfig, FineTuneRecipe, PreprocessConfig, ScratchRecipe, parse_recipe
+from photopic.config import BackboneConfig, FineTuneRecipe, ScratchRecipe, parse_recipe
 from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError, ModelError, RunError
 from photopic.files import sha256_file
@@ -242,8 +242,7 @@ def test_the_backbone_rests_in_the_frozen_epochs_and_moves_afterwards(
         return report
 
     frozen = transfer(sources["layers"], tmp_path / "b", settings=settings, report=stop_after(1))
-    moved = _moved(frozen, theirs)
-    assert moved == set()
+    assert _moved(frozen, theirs) == set()
     whole = transfer(sources["layers"], tmp_path / "c", settings=settings, report=stop_after(9))
     assert {"conv-1.weight", "batch-norm-1.running_mean"} <= _moved(whole, theirs) or len(
         _moved(whole, theirs)
@@ -296,25 +295,6 @@ def test_only_a_fitted_head_is_a_candidate_before_the_first_epoch(
     still = {"head_start": start, "optimizer.learning_rate": 1e-30}
     b = transfer(sources["layers"], tmp_path / "b", settings=still)
     assert b.manifest.selected["epoch"] == best
-
-
-def test_all_means_every_parameter_once() -> None:
-    import timm
-
-    from photopic.models.backbones import Backbone
-    from photopic.training.unfreezing import parameter_groups, prepare_finetune
-
-    for name in ("vit_tiny_patch16_224", "resnet18"):
-        module = timm.create_model(name, num_classes=0).requires_grad_(False)
-        backbone = Backbone(name, module, module.num_features, PreprocessConfig(size=224), "", "")
-        recipe = load_recipe("transfer")
-        assert isinstance(recipe, FineTuneRecipe)
-        model = prepare_finetune(recipe, backbone, 3)
-        assert all(parameter.requires_grad for parameter in model.parameters())
-        groups = parameter_groups(model, "all", 0.5)
-        given = [id(parameter) for group in groups for parameter in group["params"]]
-        assert sorted(given) == sorted(id(parameter) for parameter in model.parameters())
-        assert [group["lr_scale"] for group in groups] == [0.5**distance for distance in range(len(groups))]
 
 
 def test_a_stopped_b_does_not_go_on_with_another_a(sources: dict[str, Path], tmp_path: Path) -> None:
@@ -418,25 +398,3 @@ def test_a_run_whose_weights_were_altered_is_refused(sources: dict[str, Path], t
         file.write(b"x")
     with pytest.raises(RunError, match="was altered"):
         transfer(tmp_path / "a", tmp_path / "b")
-
-
-def test_a_measured_scaling_beside_numbers_or_a_pretrained_backbone_is_refused(tmp_path: Path) -> None:
-    settings = {"preprocess.scaling": "min-max", "preprocess.mean": [0.5] * 3, "preprocess.std": [0.5] * 3}
-    with pytest.raises(ConfigError, match="no effect with scaling=min-max"):
-        photopic.train(TARGET, recipe="small-images", settings=settings, out=tmp_path / "b")
-    settings |= {"preprocess.mean": None, "preprocess.std": None}
-    with pytest.raises(ConfigError, match="trained with a scaling of its own"):
-        photopic.train(TARGET, recipe="photos-frozen", settings=settings, out=tmp_path / "b")
-
-
-def test_fixed_scalings_suit_a_pretrained_backbone() -> None:
-    from photopic.runtime import choose_runtime
-    from photopic.training.features import Extractor
-    from photopic.training.frozen import filled_in
-
-    extractor = Extractor(BackboneConfig(), choose_runtime("cpu"))
-    for scaling, mean in (("standardise", 0.5), ("unit", 0.0), ("symmetric", 0.5)):
-        changes = {"preprocess.mean": None, "preprocess.std": None, "preprocess.scaling": scaling}
-        config = filled_in(load_recipe("photos-frozen", changes), extractor)  # type: ignore[arg-type]
-        assert config.mean == (mean,) * 3
-        assert isinstance(config, PreprocessConfig)
