@@ -21,8 +21,9 @@ from scipy.special import softmax
 from photopic.config import FastModel, PreprocessConfig, ScratchRecipe
 from photopic.errors import ConfigError, DataError, RunError, UserError
 from photopic.inference.predictor import Predictor
+from photopic.manifest import Manifest
 from photopic.models.zoo import build_model
-from photopic.run import Manifest, Run, now
+from photopic.run import Run, now
 
 CLASSES = ("blue", "green", "red", "grey")
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 230), "grey": (128, 128, 128)}

@@ -10,7 +10,8 @@ import torch
 
 from photopic.config import PreprocessConfig, ScratchRecipe
 from photopic.errors import RunError, UserError
-from photopic.run import RECORDS, SCHEMA_VERSION, WEIGHTS, Manifest, Run, SplitRow, list_runs, new_run_path
+from photopic.manifest import SCHEMA_VERSION, Manifest
+from photopic.run import RECORDS, WEIGHTS, Run, SplitRow, list_runs, new_run_path
 
 
 def make_run(path: Path) -> Run:

@@ -42,6 +42,9 @@ def history(
         raise ConfigError("--csv and --json exclude each other: leave one of them out.")
     opened = api.open_run(run)
     rows = opened.history()
+    if not rows and opened.manifest.joined is not None:
+        members = ", ".join(member.path for member in opened.manifest.joined.members)
+        raise RunError(f"{run}: is an ensemble, which has no epochs. Those of its members are in {members}.")
     if not rows and opened.recipe.way == "frozen":
         raise RunError(f"{run}: has no epochs: in the way frozen the head is fitted in one go.")
     if not rows:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from photopic.evaluation.evaluate import group_codes, score
 from photopic.evaluation.joining import How, accuracy_by_size, as_logits, best_weights, join, member_probs
 from photopic.inference.members import SPLITS, Candidate, Key, aligned, check_fit, share
-from photopic.run import WEIGHTS, Joined, Manifest, Member, Run, SplitRow, now
+from photopic.manifest import Joined, Manifest, Member
+from photopic.run import WEIGHTS, Run, SplitRow, now
 
 
 def build_ensemble(

@@ -24,7 +24,8 @@ from photopic.data.dataset import DataSet
 from photopic.errors import RunError, TrainingError, UserError
 from photopic.evaluation.evaluate import group_codes, score
 from photopic.files import lock
-from photopic.run import LOCK, Manifest, Run, SplitRow, now, quoted
+from photopic.manifest import Manifest
+from photopic.run import LOCK, Run, SplitRow, now, quoted
 from photopic.runtime import Runtime
 from photopic.training.checkpoint import remove_checkpoints
 from photopic.training.choose import Choice
@@ -119,8 +120,8 @@ class Sitting:
         begun_with = self.run.manifest.weights_source.get("sha256")
         if self.run.manifest.planned and begun_with != weights_source.get("sha256"):
             raise RunError(
-                f"{self.run.path}: the weights of {weights_source.get('name')} are not those that this run began "
-                "with. Put them back, or start a new run."
+                f"{self.run.path}: the weights of {weights_source.get('name')} are not those that this run "
+                "began with. Put them back, or start a new run."
             )
         self.run.update(recipe=recipe, weights_source=weights_source, planned=True)
 
