@@ -108,6 +108,7 @@ class TrainingDisplay:
 
     def _on_recipe(self, record: Record) -> None:
         recipe, runtime = record["recipe"], record["runtime"]
+        self._first, self._left = None, ""  # one display may show several trainings, each at its own pace
         self._say(f"recipe: {recipe.name} ({recipe.way}); {record['reason']}")
         self._say(f"device: {runtime.device} ({runtime.reason}, {plural(runtime.threads, 'thread')})")
         self._say(f"run: {record['path']}")
