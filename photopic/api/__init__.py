@@ -1,0 +1,35 @@
+"""The public functions: the same words as the commands, the same objects as inside."""
+
+from photopic.api.looking import (
+    augment_sheet,
+    contact_sheet,
+    list_models,
+    list_recipes,
+    model_summary,
+    open_dataset,
+    summarise,
+)
+from photopic.api.runs import Data, Run, evaluate, list_runs, open_run, predict
+from photopic.api.training import ensemble, find_rate, resume, seconds, train, train_ensemble
+
+__all__ = [
+    "Data",
+    "Run",
+    "augment_sheet",
+    "contact_sheet",
+    "ensemble",
+    "evaluate",
+    "find_rate",
+    "list_models",
+    "list_recipes",
+    "list_runs",
+    "model_summary",
+    "open_dataset",
+    "open_run",
+    "predict",
+    "resume",
+    "seconds",
+    "summarise",
+    "train",
+    "train_ensemble",
+]
