@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from photopic.config.base import Frozen
 from photopic.config.kinds import (
@@ -61,7 +60,7 @@ class _Place:
     info: FieldInfo | None = None
 
 
-def _locate(details: ErrorDetails, kind: Kind) -> _Place:
+def _locate(details: Mapping[str, Any], kind: Kind) -> _Place:
     """Follow pydantic's path through the types; it has an extra part at every union, which is left out."""
     place = _Place(kind=kind)
     possible = members(kind)
@@ -97,7 +96,7 @@ def _inner(possible: Sequence[Kind], part: int | str) -> Kind | None:
 
 @dataclass
 class _Problem:
-    details: ErrorDetails
+    details: Mapping[str, Any]
     place: _Place
 
     @property
@@ -121,7 +120,7 @@ class _Problem:
         if kind_of_error == "extra_forbidden":
             return self._unknown(kind)
         if kind_of_error == "value_error":
-            return self.details["msg"].removeprefix("Value error, ")
+            return str(self.details["msg"]).removeprefix("Value error, ")
         if self._is_short:
             return f"needs more values, as it has {len(given)} (got {shown(given)})"
         if kind_of_error in ("missing", "union_tag_not_found"):

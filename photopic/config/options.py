@@ -13,8 +13,8 @@ class TrainOptions(Frozen):
     seed: int = Field(default=0, ge=0)
     """Of weights, order and augmentation."""
     weights_seed: int | None = Field(default=None, ge=0)
-    """Of the initial weights alone, so that several networks can see the same batches; way scratch only. None:
-    seed."""
+    """Of the initial weights alone, so that several networks can see the same batches; way scratch only.
+    None: seed."""
     split_seed: int = Field(default=0, ge=0)
     """Of the split; the same for all runs on a data set, so that they share one test set."""
     val_fraction: float = Field(default=0.15, gt=0, lt=1)

@@ -141,14 +141,14 @@ class FineTuneRecipe(_GradientRecipe):
     preprocess: PreprocessConfig = _NATIVE
     """How files become network input; with the backbone of a run it is that run's."""
     unfreeze_from: str = "blocks.5"
-    """First layer (a module name of the backbone) that is trained; everything before it stays frozen. all: the
-    whole backbone is trained; none: nothing of it, only the head."""
+    """First layer (a module name of the backbone) that is trained; everything before it stays frozen. all:
+    the whole backbone is trained; none: nothing of it, only the head."""
     head: tuple[Layer, ...] = ()
     """Layers between the backbone's features and the last layer, such as `[dense: 64, dropout: 0.5]`; needs
     head_start = random."""
     head_start: Literal["logistic", "random"] = "logistic"
-    """logistic: the head begins as the best logistic regression on the untouched backbone's features, which may
-    turn out to be the best weights; random: as any new layer."""
+    """logistic: the head begins as the best logistic regression on the untouched backbone's features, which
+    may turn out to be the best weights; random: as any new layer."""
     frozen_epochs: int = Field(default=0, ge=0)
     """First epochs, in which the head alone is trained and the whole backbone stays as it is."""
     unfrozen_rate: float = Field(default=1.0, gt=0, le=1)
