@@ -64,8 +64,8 @@ def fit_plan(limit_s: float, image_s: float, sizes: Sizes, epochs: int) -> Plan:
     least = sizes.test * FORWARD_SHARE + EPOCHS[0] * (choices[0] + sizes.val * FORWARD_SHARE)
     raise ConfigError(
         f"a training of {EPOCHS[0]} epochs on {choices[0]} images, with its scoring, takes about "
-        f"{image_s * least / 60:.1f} min here, and the time limit leaves {limit_s / 60:.1f} min for each. Allow "
-        "more."
+        f"{image_s * least / 60:.1f} min here, and the time limit leaves {limit_s / 60:.1f} min for each. "
+        "Allow more."
     )
 
 

@@ -42,6 +42,7 @@ TARGETS = {
     "C23": f"{_HERE}.cifar_ensemble:c23",
     "C24": f"{_HERE}.architectures:c24",
     "C25": f"{_HERE}.pretrained:c25",
+    "C26": f"{_HERE}.transfer:c26",
     "C27": f"{_HERE}.cats_dogs_transfer:c27",
     "C28": f"{_HERE}.architectures:c28",
     "C29": f"{_HERE}.first_steps:c29",
@@ -54,6 +55,8 @@ TARGETS = {
     "C36": f"{_HERE}.descent:c36",
     "C37": f"{_HERE}.first_steps:c37",
     "C38": f"{_HERE}.pictures:c38",
+    "C39": f"{_HERE}.optimisers:c39",
+    "C40": f"{_HERE}.norm_and_penalties:c40",
 }
 """Id → function, of every experiment that can be run."""
 

@@ -78,8 +78,8 @@ def c17(context: Context) -> Outcome:
             _curves(context, {"C17": run}, "C17: nothing is learned"),
         ),
         sentences=(
-            f"The loss ends at {run.history()[-1]['train_loss']:.4f}; the logarithm of 10, which guessing costs, "
-            f"is {math.log(10):.4f}. {_what_it_answers(run)}",
+            f"The loss ends at {run.history()[-1]['train_loss']:.4f}; the logarithm of 10, which guessing "
+            f"costs, is {math.log(10):.4f}. {_what_it_answers(run)}",
             f"Before the first step the gradient of the first layer's weights is {signals[0].gradient:.1e}, "
             f"{_times(fall)} smaller than the last layer's: each sigmoid's slope is at most 1/4, and each "
             "layer's small weights take their part too.",
@@ -103,12 +103,12 @@ def c18(context: Context) -> Outcome:
             _curves(context, {"C18": run}, "C18: nothing is learned"),
         ),
         sentences=(
-            f"With ReLU the first layer's gradient is {relu[0].gradient:.1e}: {_times(ratio)} that of sigmoids; "
-            f"yet the loss ends at {run.history()[-1]['train_loss']:.4f} beside {math.log(10):.4f} of guessing. "
-            f"{_what_it_answers(run)}",
+            f"With ReLU the first layer's gradient is {relu[0].gradient:.1e}: {_times(ratio)} that of "
+            f"sigmoids; yet the loss ends at {run.history()[-1]['train_loss']:.4f} beside {math.log(10):.4f} "
+            f"of guessing. {_what_it_answers(run)}",
             f"At the last convolution outputs differ between images by {relu[-2].difference:.1e} of their "
-            "size: weights of σ = 0.01 make each layer's signal smaller than the one before, until the biases "
-            "are all that is left.",
+            "size: weights of σ = 0.01 make each layer's signal smaller than the one before, until the "
+            "biases are all that is left.",
         ),
         notes=notes(context, run),
     )
@@ -284,8 +284,8 @@ def _beside(
             *sentences,
             f"After {len(run.history())} epochs test accuracy is {accuracy(run):.4f}, {points(gain)} beside "
             f"{accuracy(before):.4f}, {name}.",
-            f"Between training and validation accuracy lie "
-            f"{points(last['train_accuracy'] - last['val_accuracy'])}, {name}: "
+            f"The gap between training and validation accuracy is "
+            f"{points(last['train_accuracy'] - last['val_accuracy'])}; {name}: "
             f"{points(last_before['train_accuracy'] - last_before['val_accuracy'])}.",
         ),
         notes=notes(context, run),

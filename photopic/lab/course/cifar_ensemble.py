@@ -65,12 +65,16 @@ def c23(context: Context) -> Outcome:
 
 
 def members(context: Context) -> list[Run]:
-    """The runs: one seed for the batches, one for each member's initial weights."""
+    """The runs: one seed for the batches, one for each member's initial weights.
+
+    The first member is C20's network.
+    """
     plan = plan_for(context, NORM, MEMBERS)
     first = context.seed
+    others = range(first + 1, first + MEMBERS)
     return [
-        train(context, NORM, plan, seed=first, weights_seed=number)
-        for number in range(first, first + MEMBERS)
+        train(context, NORM, plan, seed=first),
+        *(train(context, NORM, plan, seed=first, weights_seed=number) for number in others),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ def _has_weights(part: nn.Module) -> bool:
     return isinstance(part, nn.Conv2d | nn.Linear)
 
 
-def _keeper(outputs: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]
+def _keeper(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
     def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
         outputs[name] = output.detach()
 
