@@ -20,7 +20,7 @@ from photopic.errors import ConfigError, DataError
 from photopic.evaluation.intervals import proportion
 from photopic.lab.course import cats_dogs, cats_dogs_transfer, pretrained, runner, signs
 from photopic.lab.course.catalog import choose
-from photopic.lab.course.context import SMALL_BYTES, Context
+from photopic.lab.course.context import SMALL_BYTES, Context, find_recipe
 from photopic.lab.course.photos import SCALINGS, photos_of, scaled, scaling_of
 from photopic.models.imagenet import CATS
 from photopic.models.zoo import build_model
@@ -29,7 +29,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), np.uint8)
 
 
 def recipe(name: str) -> Any:
-    return cats_dogs.recipe_of(name)
+    return find_recipe(name)
 
 
 # ---- scalings --------------------------------------------------------------------------------------------

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from photopic.api import model_summary
-from photopic.lab.course.context import Context
+from photopic.lab.course.context import Context, find_recipe
 from photopic.lab.course.experiment import Outcome, Row
 from photopic.lab.course.trainings import score, score_row
 from photopic.report.figures import Line, Panel, line_panels
-from photopic.training.recipes import load_recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +31,7 @@ def c14(context: Context) -> Outcome:
     """Three trainings of one network; training against validation in one figure."""
     runs = {name: train(context, recipe) for name, recipe in VARIANTS.items()}
     rows = [
-        context.row("parameters", model_summary(recipe=recipe_of("cats-dogs-plain"), classes=2).parameters)
+        context.row("parameters", model_summary(recipe=find_recipe("cats-dogs-plain"), classes=2).parameters)
     ]
     for name, run in runs.items():
         rows += score_rows(context, name, run)
@@ -56,14 +55,6 @@ def train(context: Context, recipe: str, settings: Mapping[str, Any] | None = No
         return context.train(recipe, DATA, settings=changes)
     changes |= {"preprocess.size": QUICK_SIDE, "total_epochs": QUICK_EPOCHS}
     return context.train(recipe, DATA, settings=changes, train_images=QUICK_IMAGES)
-
-
-def recipe_of(name: str) -> Any:
-    """A recipe of the course by its name."""
-    from importlib import resources
-
-    with resources.as_file(resources.files("photopic.lab.course") / "recipes" / f"{name}.yaml") as file:
-        return load_recipe(str(file))
 
 
 def score_rows(context: Context, name: str, run: Run) -> list[Row]:

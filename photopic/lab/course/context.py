@@ -108,7 +108,7 @@ class Context:
 
     def recipe(self, recipe: str | AnyRecipe) -> AnyRecipe:
         """The recipe of this name: the course's own first, then photopic's; or a .yaml file's."""
-        return _recipe(recipe)
+        return find_recipe(recipe)
 
     def train(
         self,
@@ -156,7 +156,7 @@ def _small_png(buffer: io.BytesIO) -> bytes:
     return small.getvalue()
 
 
-def _recipe(recipe: str | AnyRecipe) -> AnyRecipe:
+def find_recipe(recipe: str | AnyRecipe) -> AnyRecipe:
     """The recipe of this name: the course's own first, then photopic's."""
     if not isinstance(recipe, str):
         return recipe
