@@ -65,6 +65,8 @@ def job_of(recipe: FineTuneRecipe, records: list[Record] | None = None) -> Job:
 
 def test_the_network_is_backbone_then_layers_then_output() -> None:
     model = build_model(recipe_of(), 3).eval()
+    pretrained = load_backbone(BackboneConfig()).module  # random weights give features near 0
+    model.backbone.load_state_dict(pretrained.state_dict())
     images = torch.randn(2, 3, 64, 64)
     hidden = model.hidden.dense1
     with torch.inference_mode():
