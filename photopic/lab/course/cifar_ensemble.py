@@ -81,9 +81,11 @@ def members(context: Context) -> list[Run]:
 def by_the_decks_index(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     """Number k as the deck has it: the accuracy on the k-th 128 images, averaged over ensembles of 1 … M.
 
-    logits (M, N, K), labels (N,). So it says nothing of ensembles of k.
+    logits (M, N, K), labels (N,). So it says nothing of ensembles of k. The images come in a random order, as
+    those of a class may stand together.
     """
-    probs = member_probs(logits)
+    order = np.random.default_rng(0).permutation(len(labels))
+    probs, labels = member_probs(logits)[:, order], labels[order]
     right = np.stack([join(probs[:size], "mean").argmax(1) == labels for size in range(1, len(probs) + 1)])
     return [float(right[:, k * BATCH : (k + 1) * BATCH].mean()) for k in range(len(probs))]
 
@@ -93,7 +95,7 @@ def _what_joining_does(scores: list[SizeScore], batches: list[float]) -> tuple[s
     gain, votes = all_of_them.mean.value - one, all_of_them.vote.value
     better = "the mean" if all_of_them.mean.value > votes else "the vote"
     by_how = (
-        f"{better} is {points(abs(all_of_them.mean.value - votes))} ahead of the other way"
+        f"{better} is {100 * abs(all_of_them.mean.value - votes):.2f} points ahead of the other way"
         if all_of_them.mean.value != votes
         else "mean and vote are equally good"
     )
@@ -101,8 +103,9 @@ def _what_joining_does(scores: list[SizeScore], batches: list[float]) -> tuple[s
         f"{all_of_them.size} members together have {all_of_them.mean.value:.4f} on all test images, the "
         f"first alone {one:.4f}: {points(gain)}; of {all_of_them.size}, {by_how}.",
         f"The deck's index would have printed {', '.join(f'{value:.3f}' for value in batches)}: a spread of "
-        f"{points(max(batches) - min(batches))} that is chance, for {BATCH} images have a standard error of "
-        f"{100 * np.sqrt(one * (1 - one) / BATCH):.1f} points, and no effect of the number of members.",
+        f"{100 * (max(batches) - min(batches)):.1f} points that is chance and no effect of the number of "
+        f"members, for {BATCH} images have a standard error of {100 * np.sqrt(one * (1 - one) / BATCH):.1f} "
+        "points.",
     )
 
 

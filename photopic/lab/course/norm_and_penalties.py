@@ -216,14 +216,15 @@ def _figures(
     context: Context, places: dict[str, dict[float, float]], remedies: dict[str, Run | None]
 ) -> tuple[Drawing, ...]:
     learned = {name: validation_accuracy(run) for name, run in remedies.items() if run is not None}
-    low = min(learned.values())
+    low, high = min(learned.values()), max(learned.values())
+    room = max(0.25 * (high - low), 1e-3)
     dots = bar_with_intervals(
         list(learned),
         list(learned.values()),
         title="C40: instead of dropout and L2?",
         value_label="validation accuracy",
         decimals=4,
-        value_range=(low - 0.3 * (max(learned.values()) - low) - 1e-4, max(learned.values()) * 1.002),
+        value_range=(low - room, high + room),
     )
     return (
         context.draw("rates.png", "Validation accuracy over the learning rate", _rate_chart(places)),

@@ -10,7 +10,7 @@ import numpy as np
 from photopic.errors import TrainingError
 from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import Outcome, Row
-from photopic.lab.course.held_out import HELD_OUT, points
+from photopic.lab.course.held_out import HELD_OUT
 from photopic.report.figures import Line, Panel, line_panels
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def who_wins(
     said = [
         f"After the first epoch {start} is ahead (training loss {first[start]:.4f}), after "
         f"{len(histories[end])} it is {end} ({last[end]:.4f}); last is {slowest} ({last[slowest]:.4f}).",
-        f"On validation images the best and the worst are {points(spread)} apart: "
+        f"On validation images the best and the worst are {100 * spread:.2f} points apart: "
         f"{max(val, key=lambda title: val[title])} has {max(val.values()):.4f}.",
     ]
     if trials:
