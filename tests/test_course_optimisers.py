@@ -35,6 +35,7 @@ def test_every_racer_is_an_optimizer_of_a_recipe() -> None:
     chosen = load_recipe(str(RECIPES / "mnist-race.yaml"))
     for racer in optimisers.RACERS:
         assert racer.rates == tuple(sorted(racer.rates))
+        assert racer.usual in racer.rates
         for rate in racer.rates:
             changed = override(chosen, racer.settings(rate)).optimizer  # type: ignore[union-attr]
             assert (changed.name, changed.learning_rate) == (racer.name, rate)
@@ -51,7 +52,7 @@ def test_sentences_name_who_is_ahead_and_change_with_the_numbers() -> None:
     assert one[1] == "On validation images the best and the worst are 3.00 points apart: b has 0.9900."
     assert "b is ahead (training loss 0.6000), after 2 it is a (0.4000); last is b" in other[0]
     trials = {"a": {0.1: 1.0, 1.0: 3.0}, "b": {0.1: 1.0, 1.0: 1.5, 10.0: float("inf")}}
-    assert "a's cost after one epoch differs 3.0 times" in optimisers.who_wins({"a": history(1)}, trials)[-1]
+    assert "a's cost after 2 epochs differs 3.0 times" in optimisers.who_wins({"a": history(1)}, trials)[-1]
 
 
 def test_the_rate_of_least_validation_loss_is_raced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +68,7 @@ def test_the_rate_of_least_validation_loss_is_raced(tmp_path: Path, monkeypatch:
     found = optimisers._trials(Context(choose(["C39"])[0], tmp_path), racer)
     assert found == {0.01: 0.4, 0.1: 0.2, 0.5: float("inf")}
     assert optimisers._best_rate(racer, found) == 0.1
-    assert optimisers._best_rate(racer, None) == racer.rates[1]
+    assert optimisers._best_rate(racer, None) == racer.usual == 0.1
 
 
 # ---- C40 -------------------------------------------------------------------------------------------------

@@ -143,6 +143,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 def _draw_line(axes: Axes, line: Line, number: int) -> None:
     x, y = np.asarray(line.x, float), _finite(line.y)
     colour = COLOURS[number % len(COLOURS)]
+    form = number + number // len(COLOURS)  # a colour that comes again has another dash and marker
     marked = len(x) <= MARKED_UP_TO if line.points is None else line.points
     if line.low is not None and line.high is not None:
         axes.fill_between(x, _finite(line.low), _finite(line.high), color=colour, alpha=0.15, linewidth=0)
@@ -150,9 +151,9 @@ def _draw_line(axes: Axes, line: Line, number: int) -> None:
         x,
         y,
         color=colour,
-        linestyle=DASHES[number % len(DASHES)],
+        linestyle=DASHES[form % len(DASHES)],
         linewidth=1.7,
-        marker=FORMS[number % len(FORMS)] if marked else "",
+        marker=FORMS[form % len(FORMS)] if marked else "",
         markersize=4,
         label=line.name or "_",
     )
