@@ -10,7 +10,9 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
+from photopic.augment.color import apply_brightness, apply_channel_shift
 from photopic.augment.draw import Draw
+from photopic.augment.geometry import apply_affine
 from photopic.augment.policy import Augment
 from photopic.config import AugmentConfig
 from photopic.errors import ConfigError
@@ -69,6 +71,86 @@ def test_a_draw_is_a_function_of_seed_epoch_and_row() -> None:
         assert equal(draw.take(slice(0, n)), augment.draw(n, seed=7, epoch=3))
     assert not equal(draw, augment.draw(100, seed=8, epoch=3))
     assert not equal(draw, augment.draw(100, seed=7, epoch=4))
+
+
+@pytest.mark.parametrize("config", [EVERYTHING, CONFIGS["trivial"]], ids=["everything", "trivial"])
+def test_every_parameter_is_drawn_anew_for_each_seed_and_epoch(config: AugmentConfig) -> None:
+    augment = Augment(config, 3, 20)
+    draws = [augment.draw(200, seed, epoch) for seed, epoch in ((7, 3), (8, 3), (7, 4))]
+    for field in fields(Draw):
+        values = [getattr(draw, field.name) for draw in draws]
+        if values[0] is None or (values[0] == values[0][:1]).all():  # not wanted
+            continue
+        assert not torch.equal(values[0], values[1]), field.name
+        assert not torch.equal(values[0], values[2]), field.name
+
+
+ONE_BY_ONE = {
+    "rotation_range": 30,
+    "width_shift_range": 0.2,
+    "height_shift_range": 3,
+    "shear_range": 30,
+    "zoom_range": 0.3,
+    "horizontal_flip": True,
+    "vertical_flip": True,
+    "perspective": 0.9,
+    "channel_shift_range": 60,
+    "brightness_range": (0.5, 0.9),
+    "contrast_range": (0.5, 0.9),
+    "saturation_range": (0.5, 0.9),
+    "hue_range": (0.1, 0.3),
+    "grey": 0.9,
+    "rand_augment": {"ops": 1},
+    "trivial_augment": True,
+    "blur": {"probability": 0.9, "sigma_range": (1, 2)},
+    "noise": {"probability": 0.9, "std_range": (10, 20)},
+    "cutout_size": 5,
+    "erasing": 0.9,
+}
+
+
+@pytest.mark.parametrize("option", ONE_BY_ONE)
+def test_every_option_alone_changes_most_images(option: str) -> None:
+    config = AugmentConfig.model_validate({option: ONE_BY_ONE[option]})
+    assert not config.is_identity
+    augment, images = Augment(config, 3, 20), pictures(60)
+    got = augment.apply(images, augment.draw(60, 0, 0), torch.arange(60))
+    changed = (got - images).abs().amax((1, 2, 3)) > 0.01
+    assert 0.3 < changed.float().mean() <= 1
+
+
+def test_no_option_is_left_out_above() -> None:
+    not_alone = {"fill_mode", "cval", "mixup", "cutmix"}
+    assert set(ONE_BY_ONE) | not_alone == set(AugmentConfig.model_fields)
+
+
+def test_grey_takes_the_colour_of_a_share_of_the_images() -> None:
+    augment, images = Augment(AugmentConfig(grey=0.3), 3, 20), pictures(400)
+    got = augment.apply(images, augment.draw(400, 0, 0), torch.arange(400))
+    colourless = (got.amax(1) - got.amin(1)).amax((1, 2)) < 1e-6
+    assert colourless.float().mean().item() == pytest.approx(0.3, abs=0.06)
+    assert torch.equal(got[~colourless], images[~colourless])
+
+
+@pytest.mark.parametrize("fill_mode", ["constant", "nearest", "reflect", "wrap"])
+@pytest.mark.parametrize("channel_shift", [0, 40])
+def test_brightness_comes_after_the_moves_and_counts_outside_too(
+    fill_mode: str, channel_shift: float
+) -> None:
+    cval = 100 if fill_mode == "constant" else 0
+    config = AugmentConfig(
+        rotation_range=60,
+        brightness_range=(0.3, 1.8),
+        channel_shift_range=channel_shift,
+        fill_mode=fill_mode,
+        cval=cval,
+    )
+    augment, images = Augment(config, 3, 20), pictures(70)
+    draw = augment.draw(70, 0, 0)
+    wanted = apply_affine(images, draw.affine, fill_mode=fill_mode, cval=cval / 255)
+    wanted = apply_brightness(apply_channel_shift(wanted, draw.channel_shift), draw.brightness)
+    got = augment.apply(images, draw, torch.arange(70))
+    torch.testing.assert_close(got, wanted, rtol=0, atol=2e-6)
 
 
 def test_one_operation_more_leaves_the_draws_of_the_others_alone() -> None:

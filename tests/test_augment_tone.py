@@ -29,7 +29,7 @@ def pictures_u8(n: int, channels: int = 3) -> np.ndarray:
 
 
 def changed_levels(change: Change, images_u8: np.ndarray) -> np.ndarray:
-    images_01 = torch.from_numpy(images_u8).permute(0, 3, 1, 2).float() * (1 / 255)  # 238 is 237.99998 / 255
+    images_01 = torch.from_numpy(images_u8).permute(0, 3, 1, 2).float() * (1 / 255)
     return change(images_01).mul(255).permute(0, 2, 3, 1).numpy()
 
 
@@ -82,6 +82,14 @@ def test_invert_is_pillows() -> None:
     np.testing.assert_allclose(
         changed_levels(apply_invert, images), pillow(ImageOps.invert, images), atol=1e-3
     )
+
+
+def test_every_level_is_at_its_own_threshold() -> None:
+    """Also for levels that were divided by 255 as training inputs are: by a product, which rounds otherwise."""
+    levels = torch.arange(256.0)[:, None, None, None]
+    for images in (levels * (1 / 255), levels / 255):
+        assert torch.equal(apply_solarize(images, levels.flatten()), 1 - images)
+        assert torch.equal(apply_solarize(images, levels.flatten() + 1), images)
 
 
 def test_each_image_has_its_own_threshold_and_bits() -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 _LEVELS = 256
-_ROUNDING = 1e-3  # levels; 238 / 255 · 255 is not quite 238 in float32
 
 
 def apply_invert(images_01: Tensor) -> Tensor:
@@ -20,7 +19,7 @@ def apply_invert(images_01: Tensor) -> Tensor:
 
 def apply_solarize(images_01: Tensor, threshold: Tensor) -> Tensor:
     """Invert what is at or above each image's threshold (n,), grey levels 0..256. 256 changes nothing."""
-    level = (threshold.to(images_01.device, torch.float32) - _ROUNDING)[:, None, None, None] / 255
+    level = threshold.to(images_01.device, torch.float32)[:, None, None, None] / 255
     return torch.where(images_01 >= level, 1 - images_01, images_01)
 
 
