@@ -154,10 +154,10 @@ def test_c14_names_the_gap_the_rise_and_the_best(monkeypatch: pytest.MonkeyPatch
     scores = {id(run): proportion("", np.arange(400) < hits[name]) for name, run in runs.items()}
     monkeypatch.setattr(cats_dogs, "score", lambda run: scores[id(run)])
     first, second, third = cats_dogs._sentences(runs)
-    assert "+29 points" in first
+    assert "ends 29 points above validation accuracy (0.99 against 0.70)" in first
     assert "risen by 0.30 since epoch 1" in first
-    assert "+5 points" in second
-    assert "too -2" in second
+    assert "ends 5 points above it (0.80" in second
+    assert "too 2 points below (0.76)" in second
     assert "augmentation and dropout is best with 0.850" in third
     assert "do not touch" in third
 

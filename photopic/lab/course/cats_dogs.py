@@ -118,23 +118,35 @@ def gap(run: Run) -> float:
 
 
 def _sentences(runs: Mapping[str, Run]) -> tuple[str, ...]:
-    plain, augmented, both = (run.history() for run in runs.values())
-    least = min(plain, key=lambda row: row["val_loss"])
+    plain, augmented, both = (run.history()[-1] for run in runs.values())
+    apart = [_apart(gap(run)) for run in runs.values()]
     tests = {name: score(run) for name, run in runs.items()}
     best = max(tests, key=lambda name: tests[name].value)
-    low, high = _interval(tests[best]), _interval(tests["plain"])
-    apart = "their intervals do not touch" if low[0] > high[1] else "their intervals overlap"
-    rises = plain[-1]["val_loss"] - least["val_loss"]
+    told = f"On the test photos {best} is best with {tests[best].value:.3f}"
+    if best != "plain":
+        disjoint = _interval(tests[best])[0] > _interval(tests["plain"])[1]
+        told += f", plain has {tests['plain'].value:.3f}; their intervals "
+        told += "do not touch" if disjoint else "overlap"
     return (
-        f"Without augmentation training accuracy ends {100 * gap(runs['plain']):+.0f} points from validation "
-        f"accuracy ({plain[-1]['train_accuracy']:.2f} against {plain[-1]['val_accuracy']:.2f}), and the "
-        f"validation loss has risen by {rises:.2f} since epoch {least['epoch']}.",
-        f"With augmentation the gap is {100 * gap(runs['augmentation']):+.0f} points, with dropout too "
-        f"{100 * gap(runs['augmentation and dropout']):+.0f}: training accuracy is then "
-        f"{augmented[-1]['train_accuracy']:.2f} and {both[-1]['train_accuracy']:.2f}.",
-        f"On the test photos {best} is best with {tests[best].value:.3f}"
-        + (f", plain has {tests['plain'].value:.3f}; {apart}." if best != "plain" else "."),
+        f"Without augmentation training accuracy ends {apart[0]} validation accuracy "
+        f"({plain['train_accuracy']:.2f} against {plain['val_accuracy']:.2f}); {_rise(runs['plain'])}.",
+        f"With augmentation it ends {apart[1]} it ({augmented['train_accuracy']:.2f} on training images), with "
+        f"dropout too {apart[2]} ({both['train_accuracy']:.2f}).",
+        f"{told}.",
     )
+
+
+def _rise(run: Run) -> str:
+    """How the validation loss went on after its least value."""
+    losses = [row["val_loss"] for row in run.history()]
+    least = losses.index(min(losses))
+    if least == len(losses) - 1:
+        return "the validation loss still falls"
+    return f"the validation loss has risen by {losses[-1] - losses[least]:.2f} since epoch {least + 1}"
+
+
+def _apart(difference: float) -> str:
+    return f"{100 * abs(difference):.0f} points {'above' if difference >= 0 else 'below'}"
 
 
 def _interval(measured: Any) -> tuple[float, float]:

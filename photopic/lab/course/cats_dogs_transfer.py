@@ -63,7 +63,7 @@ def c15(context: Context) -> Outcome:
         figures=(context.draw("curves.png", "Accuracy and loss, training and validation", curves(runs)),),
         sentences=_cut_sentences(runs[own], run),
         notes=(
-            _stand_in(context, "Inception v3, cut at mixed7", "EfficientNet-Lite0, cut after its block 4"),
+            _stand_in(context, "Inception v3, cut at mixed7", "EfficientNet-Lite0, cut after its block 4,"),
             *split_notes(run),
             SHEAR,
             *shortened(context, run),
