@@ -130,8 +130,8 @@ def _sentences(runs: Mapping[str, Run]) -> tuple[str, ...]:
     return (
         f"Without augmentation training accuracy ends {apart[0]} validation accuracy "
         f"({plain['train_accuracy']:.2f} against {plain['val_accuracy']:.2f}); {_rise(runs['plain'])}.",
-        f"With augmentation it ends {apart[1]} it ({augmented['train_accuracy']:.2f} on training images), with "
-        f"dropout too {apart[2]} ({both['train_accuracy']:.2f}).",
+        f"With augmentation it ends {apart[1]} it ({augmented['train_accuracy']:.2f} on training images), "
+        f"with dropout too {apart[2]} ({both['train_accuracy']:.2f}).",
         f"{told}.",
     )
 
