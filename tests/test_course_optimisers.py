@@ -56,7 +56,7 @@ def test_sentences_name_who_is_ahead_and_change_with_the_numbers() -> None:
 
 
 def test_the_rate_of_least_validation_loss_is_raced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = {0.01: 0.4, 0.1: 0.2, 0.5: float("nan")}
+    losses = {0.03: 0.4, 0.1: 0.2, 0.3: 0.3, 1.0: float("nan")}
 
     def train(context: Context, racer: optimisers.Racer, rate: float, epochs: int | None = None) -> Any:
         if np.isnan(losses[rate]):
@@ -66,7 +66,7 @@ def test_the_rate_of_least_validation_loss_is_raced(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(optimisers, "_train", train)
     racer = optimisers.RACERS[0]
     found = optimisers._trials(Context(choose(["C39"])[0], tmp_path), racer)
-    assert found == {0.01: 0.4, 0.1: 0.2, 0.5: float("inf")}
+    assert found == {0.03: 0.4, 0.1: 0.2, 0.3: 0.3, 1.0: float("inf")}
     assert optimisers._best_rate(racer, found) == 0.1
     assert optimisers._best_rate(racer, None) == racer.usual == 0.1
 

@@ -170,8 +170,8 @@ def _notes(context: Context) -> tuple[str, ...]:
     return (
         f"784-256-256-10, ReLU, Glorot; batch 128; {images:,} training images, 5,000 others for validation. "
         "All begin with the same weights and see the same batches. One seed: small differences mean nothing.",
-        f"Each has the best of {len(_PLAIN)} rates by validation loss after {TRIAL_EPOCHS} epochs; in a race at "
-        "equal rates the rates would be compared, not the rules.",
+        f"Each has the best of {len(_PLAIN)} rates by validation loss after {TRIAL_EPOCHS} epochs; in a race "
+        "at equal rates the rates would be compared, not the rules.",
         "Adam has no option for Nesterov's momentum: the rule that has it is Nadam.",
         *context.shortened(f"{images:,} images, {QUICK_EPOCHS} epochs, each at its usual rate."),
     )
