@@ -11,7 +11,7 @@ from photopic.api import model_summary
 from photopic.inference.predictor import Predictor
 from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import Outcome, Row
-from photopic.lab.course.held_out import accuracy_row, history_rows, notes, parameters, train
+from photopic.lab.course.held_out import accuracy_row, history_rows, loss_row, notes, parameters, train
 from photopic.lab.course.trainings import curves, score
 from photopic.report.figures import bar_with_intervals, image_grid
 from photopic.training.train import reopen
@@ -49,12 +49,11 @@ def _against_goal(context: Context, run: Run, *, quick_epochs: int) -> Outcome:
     name = context.experiment.id
     counted = parameters(run)
     told = context.experiment.reported_value("parameters")
-    test_loss = score(run, "log_loss").value
     rows = (
         context.row("parameters", counted),
         accuracy_row(context, [run]),
         *history_rows(context, [run]),
-        context.row("test loss", test_loss, note="of the same weights, for E04"),
+        loss_row(context, run),
     )
     graph = curves({name: run}, title=f"{name}: cost and accuracy")
     caption = "Cost and accuracy over the epochs, training and validation"

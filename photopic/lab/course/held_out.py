@@ -89,6 +89,12 @@ def history_rows(context: Context, runs: Sequence[Run]) -> list[Row]:
     ]
 
 
+def loss_row(context: Context, run: Run) -> Row:
+    """Cross-entropy on the test images: what the decks' validation losses are, for they validate there."""
+    note = "what the deck calls validation loss: it validates on the test images"
+    return score_row(context, "test loss", run, "log_loss", note=note)
+
+
 def parameters(run: Run) -> int:
     """Trainable numbers of the run's network."""
     return model_summary(recipe=run.recipe, classes=len(run.class_names)).parameters

@@ -17,6 +17,7 @@ from photopic.lab.course.held_out import (
     accuracy_row,
     compared_curves,
     history_rows,
+    loss_row,
     notes,
     parameters,
     points,
@@ -78,6 +79,7 @@ def c01(context: Context) -> Outcome:
         context.row("validation loss, last epoch", last["val_loss"], note=f"epoch {last['epoch']}"),
         context.row("validation accuracy, last epoch", last["val_accuracy"], note=f"epoch {last['epoch']}"),
         accuracy_row(context, [run]),
+        loss_row(context, run),
         _drawn_row(context, reloaded, answer),
         context.row("parameters", parameters(run)),
     ]
