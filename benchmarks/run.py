@@ -12,7 +12,15 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("startup", "training_step", "augmentation", "cats_dogs", "mnist_speed", "accuracy", "unequal_classes")
+NAMES = (
+    "startup",
+    "training_step",
+    "augmentation",
+    "cats_dogs",
+    "mnist_speed",
+    "accuracy",
+    "unequal_classes",
+)
 
 
 def main() -> int:
