@@ -79,8 +79,8 @@ class Job:
         check_classes(self.recipe, self.dataset.class_names)
         if self.weights_seed is not None and not isinstance(self.recipe, ScratchRecipe):
             raise ConfigError(
-                f"weights_seed has no effect with the way {self.recipe.way}, whose weights are not drawn: leave "
-                "it out, or choose a recipe of the way scratch."
+                f"weights_seed has no effect with the way {self.recipe.way}, whose weights are not drawn: "
+                "leave it out, or choose a recipe of the way scratch."
             )
         if isinstance(self.recipe, FrozenRecipe) or self.keep is not None:
             return
