@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from photopic.api import Run
 
-MEMBERS = 5
+MEMBERS, QUICK_MEMBERS = 5, 3
 BATCH = 128
 """Test images of a batch of the decks."""
 
@@ -60,6 +60,7 @@ def c23(context: Context) -> Outcome:
             *notes(context, runs[0]),
             f"{len(runs)} members: the same images in the same batches, the same dropout, other initial "
             "weights.",
+            *context.shortened(f"{QUICK_MEMBERS} members."),
         ),
     )
 
@@ -71,7 +72,7 @@ def members(context: Context) -> list[Run]:
     """
     plan = plan_for(context, NORM, MEMBERS)
     first = context.seed
-    others = range(first + 1, first + MEMBERS)
+    others = range(first + 1, first + (QUICK_MEMBERS if context.quick else MEMBERS))
     return [
         train(context, NORM, plan, seed=first),
         *(train(context, NORM, plan, seed=first, weights_seed=number) for number in others),
