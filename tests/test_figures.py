@@ -29,6 +29,13 @@ def chart(y: list[float] | np.ndarray, **options: object) -> object:
     return figures.line_chart([line], title="t", x_label="x", y_label="y", **options)  # type: ignore[arg-type]
 
 
+def test_epochs_have_whole_ticks_and_other_axes_may_have_fractions() -> None:
+    for x, whole in (([1, 2, 3], True), ([1.0, 2.0, 3.0], False)):
+        figure = figures.line_chart([Line("", x, [3, 2, 1])], title="t", x_label="x", y_label="y")
+        ticks = figure.axes[0].get_xticks()
+        assert all(tick == int(tick) for tick in ticks) == whole
+
+
 def test_a_line_chart_holds_the_numbers_titles_and_scales_that_were_given() -> None:
     figure = figures.line_chart(
         [Line("a", X, [3, 2, 1]), Line("b", X, [1, 2, 3])],

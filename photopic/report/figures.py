@@ -130,6 +130,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         axes.annotate(text, (x, y), (7, 7), textcoords="offset points", fontsize=9, color=INK, bbox=PAPER)
     if panel.log_x:
         axes.set_xscale("log")
+    elif all(np.asarray(line.x).dtype.kind in "iu" for line in panel.lines):
+        axes.locator_params("x", integer=True)  # there is no epoch 1.5
     if panel.log_y:
         axes.set_yscale("log")
     if panel.x_range is not None:
