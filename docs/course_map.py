@@ -39,8 +39,7 @@ def _lines() -> Iterator[str]:
             "|---|---|---|",
         )
         for knob in topic["knobs"]:
-            test = f"`{knob['test']}`" if "test" in knob else ""
-            yield f"| {_cell(knob['knob'])} | {_cell(_where(knob))} | {test} |"
+            yield f"| {_cell(knob['knob'])} | {_cell(_where(knob))} | {_test(knob.get('test', ''))} |"
         yield ""
 
 
@@ -51,6 +50,11 @@ def _where(knob: dict[str, Any]) -> str:
         word = f" run {knob['experiment']}" if "experiment" in knob else ""
         return f"`photopic {knob['command']}{word}`"
     return f"`{knob['function'].replace(':', '.')}`" if "function" in knob else str(knob["missing"])
+
+
+def _test(name: str) -> str:
+    """A test's name as words, which a table can wrap: "shapes: the course's examples"."""
+    return name.replace("test_", "").replace(".py", "").replace("::", ": ").replace("_", " ")
 
 
 def _value(value: Any) -> str:
