@@ -100,13 +100,16 @@ class Augment:
         step = max(1, n if images.is_cuda else _CHUNK_PIXELS // (height * width))
         for start in range(0, n, step):
             part = slice(start, start + step)
-            if self._interpolates:
-                factor = draw.brightness[part] if self._lights_early else None
-                moved = self._resample(images[part], tuple(term[part] for term in terms), factor)
-            else:
-                moved = self._move(images[part], draw.affine[part])
-            self._recolour(moved, draw, part, out[part])
+            # No name for what lies between: it is freed, and its memory used again while it is in the cache.
+            self._recolour(self._moved(images[part], draw, part, terms), draw, part, out[part])
         return out
+
+    def _moved(self, images: Tensor, draw: Draw, part: slice, terms: tuple[Tensor, ...]) -> Tensor:
+        """These images, resampled at the part's sum of terms, or by whole pixels."""
+        if not self._interpolates:
+            return self._move(images, draw.affine[part])
+        factor = draw.brightness[part] if self._lights_early else None
+        return self._resample(images, tuple(term[part] for term in terms), factor)
 
     def _terms(self, draw: Draw, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Where pixels are read: one or two tensors, to be added."""
@@ -201,12 +204,11 @@ def _as_float(
 ) -> Tensor:
     """Images 0..1 of this type, bytes divided by 255; each multiplied by its factor (n,).
 
-    copy: in memory of their own, contiguous unless they are multiplied.
+    copy: in memory of their own; so they are, too, if they are multiplied.
     """
     is_bytes = images.dtype == torch.uint8
     if factor is not None:
         scale = (factor / 255 if is_bytes else factor).to(dtype)[:, None, None, None]
         return images.to(dtype).mul_(scale) if is_bytes else images.to(dtype) * scale
-    layout = torch.contiguous_format if copy else torch.preserve_format
-    floats = images.to(dtype, copy=copy, memory_format=layout)
+    floats = images.to(dtype, copy=copy)
     return floats.mul_(1 / 255) if is_bytes else floats
