@@ -131,8 +131,8 @@ def test_members_are_joined_once_and_scored_by_size(tmp_path: Path) -> None:
         here.train("mnist-softmax", "digits", settings={"total_epochs": 1}, train_images=100, seed=seed)
         for seed in (0, 1)
     ]
-    joined = ninety_nine._join(here, members)
-    assert ninety_nine._join(here, members).path == joined.path
+    joined = ninety_nine.join(here, members)
+    assert ninety_nine.join(here, members).path == joined.path
     assert joined.manifest.joined is not None
     (line, _) = ninety_nine._sizes(joined).axes[0].get_lines()
     assert list(line.get_xdata()) == [1, 2]

@@ -57,6 +57,7 @@ TARGETS = {
     "C38": f"{_HERE}.pictures:c38",
     "C39": f"{_HERE}.optimisers:c39",
     "C40": f"{_HERE}.norm_and_penalties:c40",
+    "C41": f"{_HERE}.beat:c41",
 }
 """Id → function, of every experiment that can be run."""
 

@@ -33,6 +33,7 @@ Group = Literal[
     "cifar10",
     "transfer",
     "optimisers",
+    "beat",
 ]
 
 
@@ -51,7 +52,7 @@ class Experiment(Frozen):
     """One experiment: what it is, what the decks printed, and the function that runs it."""
 
     id: str = Field(pattern=r"^C\d\d$")
-    """C01 to C40; C00 for the opening pictures of the data."""
+    """C01 to C40; C00 for the opening pictures of the data, C41 for what beats the decks."""
     title: str
     """In a few words."""
     group: Group

@@ -37,7 +37,7 @@ def c11(context: Context) -> Outcome:
     """Two stopping rules on one network; its runs joined, and small networks joined."""
     stopped = {name: _stopped(context, monitor) for name, monitor in MONITORS.items()}
     fast = [_member(context, seed) for seed in range(2 if context.quick else MEMBERS)]
-    joined = _join(context, fast)
+    joined = join(context, fast)
     rows = [row for name, run in stopped.items() for row in _stop_rows(context, name, run)]
     rows += [
         accuracy_row(context, fast, "accuracy of a member"),
@@ -82,7 +82,7 @@ def _member(context: Context, seed: int) -> Run:
     return train(context, "mnist-fast", settings=MEMBER, seed=seed, quick_images=2000, quick_epochs=1)
 
 
-def _join(context: Context, members: Sequence[Run]) -> Run:
+def join(context: Context, members: Sequence[Run]) -> Run:
     """The ensemble of these runs; one that was joined before from the same members is taken again."""
     digests = "".join(run.path.name.rpartition("-")[2][:4] for run in members)
     path = Path(context.out) / "runs" / f"ensemble-{digests}"
