@@ -150,3 +150,19 @@ def test_scores_of_an_older_version_are_read():
     read = Scores.from_json(stored)
     assert read.per_class[0].recall == scores.per_class[0].recall
     assert np.isnan(read.per_class[0].auc.value)
+
+
+def test_numbers_of_perfect_answers_have_an_interval_that_images_narrow():
+    def low(images, **options):
+        labels = np.repeat(np.arange(3), images)
+        scores = score(np.eye(3)[labels] * 5, labels, list("abc"), **options)
+        assert scores["macro_f1"].interval == scores["balanced_accuracy"].interval
+        assert scores["balanced_accuracy"].interval.high == 1.0
+        return scores["balanced_accuracy"].interval.low
+
+    # Price and Bonett 2004 by hand: 10 images each, 2/3 of a hit and of a miss more
+    share = (10 + 2 / 3) / (10 + 4 / 3)
+    by_hand = share - 1.959964 * np.sqrt(3 * share * (1 - share) / (10 + 4 / 3)) / 3
+    assert low(10) == pytest.approx(by_hand, abs=1e-6)
+    assert low(10) < low(100) < low(1000) < 1
+    assert low(100, groups=np.repeat(np.arange(30), 10)) == pytest.approx(low(10))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from photopic.errors import DataError
 from photopic.evaluation import metrics
 from photopic.evaluation.bootstrap import bootstrap_counts, bootstrap_mean
-from photopic.evaluation.intervals import Measured, proportion
+from photopic.evaluation.intervals import Measured, mean_of_perfect_shares, proportion
 from photopic.evaluation.metrics import Floats, Ints
 from photopic.evaluation.roc import auc
 
@@ -223,10 +223,20 @@ def _overall(
         numbers.append(proportion(f"top_{TOP_K}_accuracy", hits, groups=groups, level=level))
     statistics = (metrics.balanced_accuracy_of_counts, metrics.macro_f1_of_counts)
     balanced, f1 = bootstrap_counts(statistics, truth, predicted, classes, groups=groups, level=level)
+    if (predicted == truth).all():  # macro F1 is 1 exactly when balanced accuracy is
+        balanced = f1 = mean_of_perfect_shares(_units(truth, groups), level)
     numbers.append(Measured("balanced_accuracy", metrics.balanced_accuracy(matrix), balanced, n, "high"))
     numbers.append(Measured("macro_f1", metrics.macro_f1(matrix), f1, n, "high"))
     interval = bootstrap_mean(losses, groups=groups, level=level)
     return (*numbers, Measured("log_loss", float(losses.mean()), interval, n, "low"))
+
+
+def _units(truth: Ints, groups: Ints | None) -> Ints:
+    """Images, or groups, of each class that has any."""
+    if groups is not None:
+        truth = np.unique(np.column_stack([truth, groups]), axis=0)[:, 0]
+    counts = np.bincount(truth)
+    return counts[counts > 0]
 
 
 def _per_class(

@@ -113,6 +113,23 @@ def proportion(
     return Measured(name, share, Interval(plain.low, plain.high, level, method), n, "high")
 
 
+def mean_of_perfect_shares(units: npt.ArrayLike, level: float = 0.95) -> Interval:
+    """The mean of K shares that are all 1, as balanced accuracy is when no image is missed.
+
+    units (K,): images (or groups) behind each share, at least 1. Nothing varies, so nothing can be resampled:
+    each share gets 2/K hits and 2/K misses more, and the interval is the usual one for their mean (Price and
+    Bonett 2004). It narrows as images come, and is as wide as the smallest classes make it.
+    """
+    counts = np.asarray(units, dtype=np.float64)
+    classes = counts.size
+    padded = counts + 4 / classes
+    shares = (counts + 2 / classes) / padded
+    variance = float((shares * (1 - shares) / padded).sum()) / classes**2
+    z = NORMAL.inv_cdf((1 + check_level(level)) / 2)
+    low = max(0.0, float(shares.mean()) - z * math.sqrt(variance))
+    return Interval(low, 1.0, level, "Price and Bonett, no image missed")
+
+
 def _design_effect(hits: Floats, codes: Ints, count: int) -> float:
     """How many of these images carry the information of one independent image, 1..n."""
     n, share = hits.size, float(hits.mean())
