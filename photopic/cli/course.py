@@ -93,8 +93,8 @@ def run(
         Take a part of the data or fewer epochs; each outcome says which.
     time_limit
         About how long the trainings of an experiment may take together, such as 10m or 2h; they get fewer
-        images and epochs, and the outcome says how many. Of use where a full run takes days: C16 to C23. Those
-        of C41 stay whole, and the longest are left out.
+        images and epochs, and the outcome says how many. Of use where a full run takes days: C16 to C23.
+        Those of C41 stay whole, and the longest are left out.
     out
         Folder of results and trainings.
     seed

@@ -51,10 +51,10 @@ def run(
     outcome's notes say. time_limit: about how long an experiment's trainings may take together, in seconds or
     as text such as "10m"; they get fewer images and epochs, or the longest are left out, as the outcome says.
     out: the folder of results and trainings; what another experiment has trained there is reused. report:
-    takes the records of trainings, and one each when an experiment starts, has its result or fails: {"event":
-    "experiment" | "outcome" | "experiment_failed", …}. weights: file with the pretrained weights of the one experiment's
-    architecture; without it a bundled network stands in, as its notes say. allow_download: let data and
-    weights that are not here be fetched.
+    takes the records of trainings, and one each when an experiment starts, has its result or fails:
+    {"event": "experiment" | "outcome" | "experiment_failed", …}. weights: file with the pretrained weights of
+    the one experiment's architecture; without it a bundled network stands in, as its notes say.
+    allow_download: let data and weights that are not here be fetched.
     Raises ConfigError for an unknown id and for weights or a time limit without use, before anything is run.
     """
     chosen = choose(ids)
