@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from photopic.api import model_summary
+from photopic.config import FrozenRecipe
 from photopic.lab.course.context import Context, find_recipe
 from photopic.lab.course.experiment import Outcome, Row
 from photopic.lab.course.trainings import score, score_row
@@ -91,14 +92,16 @@ def _series(run: Run, quantity: str) -> tuple[list[float], list[float]]:
     return [row[f"train_{quantity}"] for row in history], [row[f"val_{quantity}"] for row in history]
 
 
-def split_notes(run: Run) -> tuple[str, ...]:
+def split_notes(run: Run, chosen: str = "epochs ({epochs}) and batch ({batch})") -> tuple[str, ...]:
     """Which images were for what, and what was chosen here because the deck does not say."""
     trained, validated, tested = (run.manifest.data["counts"][split] for split in ("train", "val", "test"))
+    recipe = run.recipe
+    assert not isinstance(recipe, FrozenRecipe)
+    named = chosen.format(epochs=recipe.total_epochs, batch=recipe.batch_size)
     return (
         f"{trained} photos are learned from, {validated} are for validation, and {tested} others are scored "
         "once, at the end; the deck has no third part.",
-        f"Photos, epochs ({run.recipe.total_epochs}) and batch ({run.recipe.batch_size}) are chosen here: "  # type: ignore[union-attr]
-        "the deck does not name them.",
+        f"Chosen here, for the deck does not name them: the photos, {named}.",
     )
 
 

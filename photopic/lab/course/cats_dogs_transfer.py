@@ -143,8 +143,8 @@ def c27(context: Context) -> Outcome:
         sentences=_head_sentences(run, told, right_share, wrong_share),
         notes=(
             _stand_in(context, "MobileNetV2", "EfficientNet-Lite0"),
-            *split_notes(run),
-            "Optimizer (Adam, 0.001): chosen here too. The deck's photo is not given.",
+            *split_notes(run, "epochs ({epochs}) and optimizer (Adam, 0.001)"),
+            "The deck's one photo is not given either.",
             *context.shortened(
                 f"{QUICK_IMAGES} photos to learn from, {QUICK_SIDE} pixels instead of 224, "
                 f"{QUICK_EPOCHS} epochs."
