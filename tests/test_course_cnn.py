@@ -15,7 +15,7 @@ from photopic import api
 from photopic.evaluation.intervals import proportion
 from photopic.lab.course import cnn, ninety_nine
 from photopic.lab.course.catalog import choose
-from photopic.lab.course.context import Context, _recipe
+from photopic.lab.course.context import Context, find_recipe
 from photopic.models.building_blocks import Dense
 from photopic.models.zoo import build_model
 
@@ -33,7 +33,7 @@ def context(out: Path, experiment: str = "C11", **options: Any) -> Context:
     ],
 )
 def test_the_layers_have_the_printed_numbers_of_parameters(recipe: str, layers: list[int]) -> None:
-    table = api.model_summary(recipe=_recipe(recipe))
+    table = api.model_summary(recipe=find_recipe(recipe))
     assert [layer.parameters for layer in table.layers if layer.parameters] == layers
     told = {"mnist-cnn": 356_234, "fashion-cnn": 243_786, "mnist-wide-mlp": 3_432_970}
     assert table.parameters == told[recipe] == sum(layers)
@@ -41,7 +41,7 @@ def test_the_layers_have_the_printed_numbers_of_parameters(recipe: str, layers: 
 
 def test_c10_s_maps_shrink_from_28_to_14_to_7_to_4() -> None:
     """'same' pools round up, as stock torch's ceil_mode does."""
-    table = api.model_summary(recipe=_recipe("mnist-cnn"))
+    table = api.model_summary(recipe=find_recipe("mnist-cnn"))
     pooled = [layer.output_shape for layer in table.layers if layer.name.startswith("max_pool")]
     x, expected = torch.zeros(1, 1, 28, 28), []
     for filters in (32, 64, 128):
@@ -51,17 +51,17 @@ def test_c10_s_maps_shrink_from_28_to_14_to_7_to_4() -> None:
 
 
 def test_c09_has_dropout_after_its_first_three_layers_and_c11_one_more_dense_layer_than_c10() -> None:
-    wide = [type(module).__name__ for module in build_model(_recipe("mnist-wide-mlp"), 10).children()]
+    wide = [type(module).__name__ for module in build_model(find_recipe("mnist-wide-mlp"), 10).children()]
     assert wide == ["Flatten", *(["Dense", "Dropout"] * 3), "Dense", "Dense"]
 
     def dense(recipe: str) -> int:
-        return sum(isinstance(module, Dense) for module in build_model(_recipe(recipe), 10).modules())
+        return sum(isinstance(module, Dense) for module in build_model(find_recipe(recipe), 10).modules())
 
     assert dense("mnist-deep-cnn") == dense("mnist-cnn") + 1
 
 
 def test_c11_s_recipe_stops_at_a_training_accuracy_of_0_99() -> None:
-    recipe: Any = _recipe("mnist-deep-cnn")
+    recipe: Any = find_recipe("mnist-deep-cnn")
     assert (recipe.stop_at.monitor, recipe.stop_at.value) == ("train_accuracy", 0.99)
     drops = [module.p for module in build_model(recipe, 10).modules() if isinstance(module, nn.Dropout)]
     assert set(drops) == {0.3}  # E05: the deck's 0.7 is the share that is kept

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from photopic import api
+from photopic.evaluation.intervals import Measured, proportion
 from photopic.inference.predictor import Predictor
 from photopic.lab.course import dropout_rates, held_out, mlp, softmax
 from photopic.lab.course.catalog import choose
-from photopic.lab.course.context import Context, _recipe
+from photopic.lab.course.context import Context, find_recipe
 from photopic.models.zoo import build_model
 
 
@@ -52,7 +53,7 @@ def dense(*units: int) -> int:
     ],
 )
 def test_the_networks_are_the_decks(recipe: str, parameters: int, batch_size: int, epochs: int) -> None:
-    read = _recipe(recipe)
+    read = find_recipe(recipe)
     assert api.model_summary(recipe=read).parameters == parameters
     assert (read.batch_size, read.total_epochs) == (batch_size, epochs)  # type: ignore[union-attr]
     assert (read.optimizer.name, read.optimizer.learning_rate) == ("adam", 0.001)  # type: ignore[union-attr]
@@ -61,7 +62,7 @@ def test_the_networks_are_the_decks(recipe: str, parameters: int, batch_size: in
 
 
 def test_c01_keeps_the_best_by_validation_loss_under_its_name_and_stops_after_ten_epochs() -> None:
-    recipe: Any = _recipe("mnist-softmax-best")
+    recipe: Any = find_recipe("mnist-softmax-best")
     assert recipe.select_by == "val_loss"
     assert recipe.checkpoint_name == "mnist-{epoch:02d}-{val_loss:.4f}"
     assert (recipe.early_stopping.monitor, recipe.early_stopping.patience) == ("val_loss", 10)
@@ -69,7 +70,7 @@ def test_c01_keeps_the_best_by_validation_loss_under_its_name_and_stops_after_te
 
 @pytest.mark.parametrize("recipe", ["mnist-softmax", "mnist-linear-layers", "mnist-mlp"])
 def test_random_uniform_weights_lie_in_0_05_and_biases_begin_at_0(recipe: str) -> None:
-    for parameter in build_model(_recipe(recipe), 10).parameters():
+    for parameter in build_model(find_recipe(recipe), 10).parameters():
         if parameter.ndim == 1:
             assert (parameter == 0).all()
         else:
@@ -77,7 +78,7 @@ def test_random_uniform_weights_lie_in_0_05_and_biases_begin_at_0(recipe: str) -
 
 
 def test_dropout_of_0_2_written_by_the_code_is_the_file_s() -> None:
-    from_file = _recipe("mnist-deep-mlp-dropout")
+    from_file = find_recipe("mnist-deep-mlp-dropout")
     from photopic.config import override
 
     assert override(from_file, {"model.layers": mlp.dropout_layers(0.2)}) == from_file
@@ -172,8 +173,12 @@ def test_the_ranking_follows_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_verdict_on_the_deck_s_rate_follows_the_numbers() -> None:
-    assert "nearer" in softmax._verdict(0.927, 0.9, 0.8947)
-    assert "farther" in softmax._verdict(0.9, 0.85, 0.8947)
+    def of(hits: int) -> Measured:
+        return proportion("accuracy", np.arange(10_000) < hits)
+
+    assert "in its 95 % interval" in softmax._verdict(0.927, of(8940), 0.8947)
+    assert "nearer" in softmax._verdict(0.927, of(9050), 0.8947)
+    assert "farther" in softmax._verdict(0.9, of(8500), 0.8947)
 
 
 def test_a_quick_run_takes_fewer_images_and_epochs_and_a_full_one_all(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from photopic.evaluation.intervals import Measured
 from photopic.evaluation.metrics import accuracy, log_loss, softmax
 from photopic.inference.predictor import Predictor
 from photopic.lab.course.context import Context
@@ -24,7 +25,7 @@ from photopic.lab.course.held_out import (
     train,
     train_seeds,
 )
-from photopic.lab.course.trainings import curves
+from photopic.lab.course.trainings import curves, score
 from photopic.report.answers import Answer, answer_figure
 from photopic.training.train import reopen
 
@@ -167,10 +168,10 @@ def c02(context: Context) -> Outcome:
         *history_rows(context, runs),
         context.row("parameters", parameters(runs[0])),
     )
-    values, slow_value = accuracies_of(runs), float(accuracies_of(slow)[0])
+    values, slow_score = accuracies_of(runs), score(slow[0])
     told = context.experiment.reported_value("accuracy")
     assert isinstance(told, float)
-    verdict = _verdict(float(values.mean()), slow_value, told)
+    verdict = _verdict(float(values.mean()), slow_score, told)
     losses = [row["val_loss"] for row in slow[0].history()]
     graph = compared_curves(
         {"rate 0.001": runs, f"rate {LOW_RATE:g}": slow}, title="C02: softmax regression from small weights"
@@ -181,15 +182,17 @@ def c02(context: Context) -> Outcome:
         sentences=(
             f"With Adam's own rate of 0.001 softmax regression reaches {values.mean():.4f}, "
             f"{points(values.mean() - told)} beside the deck's figure.",
-            f"At a tenth of that rate it is {slow_value:.4f}, and the loss still falls by "
+            f"At a tenth of that rate it is {slow_score.value:.4f}, and the loss still falls by "
             f"{1 - losses[-1] / losses[-2]:.1%} in the last epoch{verdict}.",
         ),
         notes=notes(context, runs[0]),
     )
 
 
-def _verdict(usual: float, slow: float, told: float) -> str:
-    """What the two rates' accuracies say of the deck's figure."""
-    if abs(slow - told) < abs(usual - told):
-        return ": nearer to the deck's figure, which looks like that of a network not trained to the end"
+def _verdict(usual: float, slow: Measured, told: float) -> str:
+    """What the accuracies at two rates say of the deck's figure."""
+    if slow.interval is not None and slow.interval.low <= told <= slow.interval.high:
+        return ". The deck's figure lies in its 95 % interval: that of a network not trained to the end"
+    if abs(slow.value - told) < abs(usual - told):
+        return ", nearer to the deck's figure"
     return ", farther from the deck's figure"
