@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from photopic.report.canvas import LegendPlace
 
 DATA, RECIPE = "mnist", "mnist-race"
-IMAGES, EPOCHS, TRIAL_EPOCHS = 20_000, 10, 2
+IMAGES, EPOCHS, TRIAL_EPOCHS = 10_000, 10, 2
 QUICK_IMAGES, QUICK_EPOCHS = 2000, 3
 
 
