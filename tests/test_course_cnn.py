@@ -106,6 +106,16 @@ def test_the_later_rule_is_named() -> None:
     assert "same epoch" in ninety_nine._which_is_later(3, 3)
 
 
+def test_the_chart_marks_the_epoch_in_which_each_rule_is_satisfied() -> None:
+    rows = [{"epoch": n, "train_accuracy": train, "val_accuracy": val} for n, train, val in
+            ((1, 0.9, 0.98), (2, 0.985, 0.991), (3, 0.992, 0.993))]  # fmt: skip
+    runs = [SimpleNamespace(history=lambda: rows), SimpleNamespace(history=lambda: rows[:2])]
+    (axes,) = ninety_nine._rules(runs, 0.99).axes  # type: ignore[arg-type]
+    marks = {note.get_text(): note.xy for note in axes.texts}
+    assert marks == {"epoch 3": (3, 0.992), "epoch 2": (2, 0.991)}
+    assert len(axes.get_lines()[0].get_xdata()) == 3
+
+
 # ---- pictures and ensembles --------------------------------------------------------------------------------
 
 

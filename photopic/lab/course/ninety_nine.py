@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from photopic import api
 from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import Outcome, Row, from_measured
-from photopic.lab.course.held_out import accuracy_row, compared_curves, notes, parameters, train
+from photopic.lab.course.held_out import accuracy_row, notes, parameters, train
 from photopic.lab.course.trainings import score, score_row
 from photopic.report.figures import Line, line_chart
 
@@ -50,11 +50,8 @@ def c11(context: Context) -> Outcome:
         figures=(
             context.draw(
                 "curves.png",
-                "Validation cost and accuracy until each rule stops",
-                compared_curves(
-                    {f"stopped by {name} accuracy": [run] for name, run in stopped.items()},
-                    title="C11: two stopping rules",
-                ),
+                "Accuracy over the epochs, and where each rule stops",
+                _rules(list(stopped.values()), QUICK_GOAL if context.quick else GOAL),
             ),
             context.draw("ensemble.png", "Test accuracy of the first members together", _sizes(joined)),
         ),
@@ -146,6 +143,24 @@ def _which_is_later(training: int, validation: int) -> str:
     if training < validation:
         return "Training accuracy is there first: the deck's callback stops before new images are that good."
     return "Both rules stop in the same epoch."
+
+
+def _rules(runs: Sequence[Run], goal: float) -> Figure:
+    """Accuracies of the longer training, the goal, and the epoch in which each rule is satisfied.
+
+    The trainings have the same seed, so the shorter one is the longer one's beginning.
+    """
+    history = max((run.history() for run in runs), key=len)
+    epochs = [row["epoch"] for row in history]
+    lines, marks = [], []
+    for name, monitor in MONITORS.items():
+        lines.append(Line(name, epochs, [row[monitor] for row in history]))
+        hits = [row for row in history if row[monitor] >= goal]
+        marks += [(row["epoch"], row[monitor], f"epoch {row['epoch']}") for row in hits[:1]]
+    lines.append(Line(f"goal {goal:g}", epochs, [goal] * len(epochs), points=False))
+    return line_chart(
+        lines, title="C11: two stopping rules", x_label="epoch", y_label="accuracy", marks=marks
+    )
 
 
 def _sizes(joined: Run) -> Figure:
