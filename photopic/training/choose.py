@@ -20,7 +20,7 @@ SIZES_PX = (28, 32, 48, 64)
 MADE_FOR = {
     "digits": ("digits", "digits"),
     "mnist": ("mnist-fast", "mnist-best"),
-    "fashion-mnist": ("fashion-best", "fashion-best"),
+    "fashion-mnist": ("fashion-fast", "fashion-best"),
     "cifar10": ("cifar10-fast", "cifar10-best"),
     "gtsrb": ("gtsrb-best", "gtsrb-best"),
 }

@@ -165,23 +165,23 @@ def _pair(context: Context, eight: Run, seed: int) -> Run:
 
 
 GOALS = (
-    Goal("MNIST, one network", "mnist-strong", mnist, (Rival("C10", "accuracy", ("mnist-cnn",)),), 60),
+    Goal("MNIST, one network", "mnist-strong", mnist, (Rival("C10", "accuracy", ("mnist-cnn",)),), 40),
     Goal(
         "MNIST, ensemble",
         f"{MEMBERS} × mnist-strong, mean of the probabilities",
         mnist_ensemble,
         (Rival("C10", "accuracy", ("mnist-cnn",), networks=2),),
-        240,
+        200,
     ),
-    Goal("Fashion-MNIST", "fashion-fast", fashion, (Rival("C12", "accuracy", ("fashion-cnn",)),), 60),
-    Goal("CIFAR-10", "cifar10-fast", cifar10, (Rival("C20", "accuracy", ("cifar10-deep-norm",)),), 420),
-    Goal("GTSRB", "gtsrb-best", signs, (Rival("C13", "test accuracy", ("gtsrb-cnn",)),), 1000),
+    Goal("Fashion-MNIST", "fashion-fast", fashion, (Rival("C12", "accuracy", ("fashion-cnn",)),), 20),
+    Goal("CIFAR-10", "cifar10-fast", cifar10, (Rival("C20", "accuracy", ("cifar10-deep-norm",)),), 360),
+    Goal("GTSRB", "gtsrb-best", signs, (Rival("C13", "test accuracy", ("gtsrb-cnn",)),), 900),
     Goal(
         "Cats and dogs, from scratch",
         "photos-few",
         cats_dogs_scratch,
         (Rival("C14", "test accuracy, augmentation and dropout", ("cats-dogs-dropout",)),),
-        150,
+        110,
     ),
     Goal(
         "Cats and dogs, transfer",
@@ -198,7 +198,7 @@ GOALS = (
         "fashion-fast for A, transfer for B",
         fashion_pair,
         (Rival("C26", "accuracy, B on A", ("fashion-eight", "fashion-pair-on-eight")),),
-        90,
+        40,
     ),
 )
 """In the order of the rows."""
