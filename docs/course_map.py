@@ -15,6 +15,9 @@ from typing import Any
 
 import yaml
 
+from photopic.lab.course.catalog import experiments
+
+QUICK_TEST = "test_course.py::test_every_experiment_runs_in_quick_form"
 MAP = Path(__file__).parent / "course" / "knobs.yaml"
 
 
@@ -41,6 +44,15 @@ def _lines() -> Iterator[str]:
         for knob in topic["knobs"]:
             yield f"| {_cell(knob['knob'])} | {_cell(_where(knob))} | {_test(knob.get('test', ''))} |"
         yield ""
+    yield from (
+        "## Experiments",
+        "",
+        "| | the course's experiment | in photopic | tested by |",
+        "|---|---|---|---|",
+    )
+    for each in experiments():
+        test = f"{QUICK_TEST}[{each.id}]"
+        yield f"| {each.id} | {_cell(each.title)} | `photopic course run {each.id}` | {_test(test)} |"
 
 
 def _where(knob: dict[str, Any]) -> str:
