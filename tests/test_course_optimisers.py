@@ -95,12 +95,12 @@ def test_without_additions_it_is_the_recipe_s_own_network() -> None:
 def test_the_sentence_on_rates_follows_the_numbers() -> None:
     places = {
         "none": {0.1: 0.95, 1.0: 0.1, 3.0: float("nan")},
-        "before": {0.1: 0.97, 1.0: 0.96, 3.0: 0.2},
-        "after": {0.1: 0.96, 1.0: 0.93, 3.0: 0.92},
+        "before": {0.1: 0.97, 1.0: 0.96, 3.0: 0.95},
+        "after": {0.1: 0.96, 1.0: 0.93, 3.0: float("nan")},
     }
     text = norm_and_penalties.what_rates_say(places)
-    assert "no batch norm up to a rate of 0.1, before the activation up to a rate of 1" in text
-    assert "after the activation up to a rate of 3" in text
+    assert "no batch norm up to a rate of 0.1, before the activation up to a rate of 3" in text
+    assert "after the activation up to a rate of 1;" in text
     assert text.endswith("before the activation is better by 2.00 points on average over 2 rates.")
     never = {name: {0.1: 0.5} for name in places}
     assert norm_and_penalties.what_rates_say(never).endswith("after the activation at no rate.")

@@ -180,7 +180,7 @@ def what_rates_say(places: dict[str, dict[float, float]]) -> str:
     both = [
         (places["before"][rate], places["after"][rate])
         for rate in places["before"]
-        if min(places["before"][rate], places["after"][rate]) >= LEARNED
+        if all(places[place][rate] >= LEARNED for place in ("before", "after"))
     ]
     text = f"A validation accuracy of {LEARNED:g} is reached with {', '.join(told)}"
     if not both:
