@@ -166,7 +166,8 @@ def _rows_without(context: Context, goal: Goal, rival: Measured | None) -> list[
 def _notes(context: Context, left_out: Sequence[str]) -> tuple[str, ...]:
     told = [
         "Recipes were chosen on validation images; the test images are scored once, at the end. Seconds are "
-        "those of the trainings; the course's are taken from its experiments in the same folder.",
+        "those of the trainings, by the clock; the course's are taken from its experiments in the same "
+        "folder. They can be compared as far as the machine was as busy in both.",
         f"MNIST's ensemble is the mean of {MEMBERS} networks, each from its own seed. The decks do not "
         "describe the members of theirs.",
         "CIFAR-10: the 0.927 and 0.891 that the decks print for ensembles are of single batches (E09).",
