@@ -12,6 +12,7 @@ from photopic.lab.course.budget import Plan
 from photopic.lab.course.cifar_graph import named_blocks
 from photopic.lab.course.cifar_training import (
     DATA,
+    FULL,
     accuracy,
     network,
     notes,
@@ -23,7 +24,7 @@ from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import Drawing, Outcome, Row
 from photopic.lab.course.gradients import LayerSignal, layer_signals, signal_figure
 from photopic.lab.course.held_out import points
-from photopic.lab.course.trainings import curves
+from photopic.lab.course.trainings import curves, epochs
 
 if TYPE_CHECKING:
     from photopic.api import Run
@@ -39,7 +40,9 @@ AUGMENT = {
     "augment.zoom_range": [0.9, 1.1],
     "augment.brightness_range": [0.8, 1.2],
 }
-PROBED = 128
+DECKS_EPOCH, GUESSING = 61, 0.15
+"""The first epoch that the deck prints of C16; training accuracy up to which a network is said to guess."""
+PROBED = BATCH = 128
 """Training images, a batch of the decks, whose gradients are looked at."""
 
 
@@ -57,9 +60,18 @@ def c16(context: Context) -> Outcome:
             f"Validation accuracy goes from {first['val_accuracy']:.4f} after the first epoch to "
             f"{last['val_accuracy']:.4f} after {len(run.history())}; training accuracy ends at "
             f"{last['train_accuracy']:.4f}.",
-            f"On the test images it has {accuracy(run):.4f}.",
+            f"On the test images it has {accuracy(run):.4f}."
+            + (_still_guessing(run) if last["train_accuracy"] < GUESSING else ""),
         ),
         notes=notes(context, run),
+    )
+
+
+def _still_guessing(run: Run) -> str:
+    steps, decks = epochs(run)[-1]["step"], DECKS_EPOCH * math.ceil(FULL.train / BATCH)
+    return (
+        f" A loss of {math.log(10):.4f} is that of guessing, and in {steps:,} steps it has not left that "
+        f"plateau; the deck's figures are from after {decks:,}."
     )
 
 
