@@ -85,7 +85,7 @@ def test_invert_is_pillows() -> None:
 
 
 def test_every_level_is_at_its_own_threshold() -> None:
-    """Also for bytes that were divided by 255 as training inputs are: by a product, which rounds otherwise."""
+    """Also for bytes that are divided by 255 as training inputs are: by a product, which rounds otherwise."""
     levels = torch.arange(256.0)[:, None, None, None]
     for images in (levels * (1 / 255), levels / 255):
         assert torch.equal(apply_solarize(images, levels.flatten()), 1 - images)
