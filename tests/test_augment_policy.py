@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from photopic.augment.color import apply_brightness, apply_channel_shift
 from photopic.augment.draw import Draw
@@ -302,3 +304,23 @@ def test_a_gpu_gives_the_same_images(config: AugmentConfig) -> None:
     assert got.is_cuda
     torch.testing.assert_close(got.cpu(), augment.apply(images, draw, rows), rtol=0, atol=1e-4)
     assert torch.equal(got, augment.apply(images.cuda(), draw.to(torch.device("cuda")), rows.cuda()))
+
+
+class NoDoubles(TorchDispatchMode):
+    """What Apple's GPUs are like: no operation may give float64."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for each in out if isinstance(out, tuple | list) else [out]:
+            assert not (isinstance(each, Tensor) and each.dtype == torch.float64), func
+        return out
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_single_precision_is_enough_to_apply_a_draw(name: str) -> None:
+    augment, images, rows = Augment(CONFIGS[name], 3, 20), pictures(8), torch.arange(8)
+    draw = augment.draw(8, 0, 0)
+    with NoDoubles():
+        got = augment.apply(images, draw.single(), rows)
+    expected = augment.apply(images, draw, rows)
+    assert (got - expected).abs().mean() < 1e-4  # a pixel at the image's edge may fall on the other side

@@ -74,8 +74,17 @@ class Draw:
         return self._each(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device) -> Draw:
-        """The same on another device. On a GPU, do this once per epoch rather than once per batch."""
+        """The same on another device. On a GPU, do this once per epoch rather than once per batch.
+
+        Apple's GPUs know no float64: maps come to them in single precision, 1e-4 pixels exact.
+        """
+        if device.type == "mps":
+            return self.single()._each(lambda tensor: tensor.to(device))
         return self._each(lambda tensor: tensor.to(device))
+
+    def single(self) -> Draw:
+        """The same with all float64 numbers as float32."""
+        return self._each(lambda tensor: tensor.float() if tensor.dtype == torch.float64 else tensor)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Draw:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -210,8 +210,9 @@ def apply_whole_pixels(images: Tensor, affine: Tensor, *, fill_mode: str, cval: 
 def _source_index(sign: Tensor, offset: Tensor, side: int, fill_mode: str) -> tuple[Tensor, Tensor]:
     """Along one axis: (n, side) int64 source places, and whether they stand for a place outside the image."""
     centre = (side - 1) / 2
-    places = torch.arange(side, dtype=torch.float64, device=sign.device) - centre
-    index = torch.round(sign.double()[:, None] * places + offset.double()[:, None] + centre).to(torch.int64)
+    # whole and half pixels are exact in single precision, too, which is all that Apple's GPUs have
+    places = torch.arange(side, dtype=sign.dtype, device=sign.device) - centre
+    index = torch.round(sign[:, None] * places + offset[:, None] + centre).to(torch.int64)
     outside = (index < 0) | (index >= side)
     if fill_mode == "wrap":
         index = index.remainder(side)

@@ -124,7 +124,7 @@ def choose_partners(order: Tensor) -> Tensor:
 def own_share(box: Tensor, height: int, width: int) -> Tensor:
     """(n, 4) boxes inside the image -> (n,) float32: the share of the area outside the box."""
     pasted = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
-    return (1 - pasted.double() / (height * width)).float()
+    return 1 - pasted.float() / (height * width)
 
 
 # ---- apply -----------------------------------------------------------------------------------------------

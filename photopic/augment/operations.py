@@ -116,28 +116,28 @@ def find_operation(name: str) -> Operation:
 
 
 def _affine(**changes: Tensor) -> Tensor:
-    """geometry.compose_affine, with what is not given left neutral."""
-    zero = torch.zeros_like(next(iter(changes.values())), dtype=torch.float64)
+    """geometry.compose_affine, with what is not given left neutral; as precise as what is given."""
+    zero = torch.zeros_like(next(iter(changes.values())))
     neutral = {"angle": zero, "shift_row": zero, "shift_column": zero, "shear": zero}
     one = torch.ones_like(zero)
     values = {**neutral, "zoom_row": one, "zoom_column": one, **changes}
-    return compose_affine(**{name: value.double() for name, value in values.items()})
+    return compose_affine(**values)
 
 
 def _rotation(degrees: Tensor, height: int, width: int) -> Tensor:
-    return _affine(angle=torch.deg2rad(degrees.double()))
+    return _affine(angle=torch.deg2rad(degrees))
 
 
 def _width_shift(share: Tensor, height: int, width: int) -> Tensor:
-    return _affine(shift_column=share.double() * width)
+    return _affine(shift_column=share * width)
 
 
 def _height_shift(share: Tensor, height: int, width: int) -> Tensor:
-    return _affine(shift_row=share.double() * height)
+    return _affine(shift_row=share * height)
 
 
 def _shear(degrees: Tensor, height: int, width: int) -> Tensor:
-    return _affine(shear=torch.deg2rad(degrees.double()))
+    return _affine(shear=torch.deg2rad(degrees))
 
 
 def _zoom(factor: Tensor, height: int, width: int) -> Tensor:
@@ -156,7 +156,7 @@ def _perspective(distortion: Tensor, height: int, width: int) -> Tensor:
     """The left side goes back."""
     inwards = torch.zeros(len(distortion), 4, 2, dtype=torch.float64)
     inwards[:, [0, 3], 0] = distortion.detach().cpu().double()[:, None]
-    return corner_maps(inwards, height, width).to(distortion.device)
+    return corner_maps(inwards, height, width).to(distortion.dtype).to(distortion.device)
 
 
 def _translate_x(pixels: Tensor, height: int, width: int) -> Tensor:
