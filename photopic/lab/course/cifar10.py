@@ -9,7 +9,7 @@ import numpy as np
 
 from photopic.api import augment_sheet, model_summary
 from photopic.lab.course.budget import Plan
-from photopic.lab.course.cifar_graph import named_blocks
+from photopic.lab.course.cifar_graph import has_tensorboard, named_blocks
 from photopic.lab.course.cifar_training import (
     DATA,
     FULL,
@@ -228,11 +228,10 @@ def c21(context: Context) -> Outcome:
     plan = plan_for(context, NORM, 2)
     run, before = _with_l2(context, plan), train(context, NORM, plan)
     size, size_before = _sum_of_squares(run), _sum_of_squares(before)
-    blocks = named_blocks(run.path / "tensorboard")
     rows = [
         context.row("Σw² of all variables", size),
         context.row("Σw² of all variables, without L2 (C20)", size_before),
-        context.row("named parts in TensorBoard's graph", len(blocks), note=", ".join(blocks[:4]) + " …"),
+        _graph_row(context, run),
     ]
     return _beside(
         context,
@@ -241,6 +240,15 @@ def c21(context: Context) -> Outcome:
         rows,
         f"The sum of all squared variables is {size:,.0f} with the penalty and {size_before:,.0f} without.",
     )
+
+
+def _graph_row(context: Context, run: Run) -> Row:
+    """How many of the network's blocks the graph names, where there is one."""
+    name = "named parts in TensorBoard's graph"
+    if not has_tensorboard():
+        return context.row(name, None, note="not drawn: TensorBoard is not installed (photopic[tensorboard])")
+    blocks = named_blocks(run.path / "tensorboard")
+    return context.row(name, len(blocks), note=", ".join(blocks[:4]) + " …")
 
 
 def c22(context: Context) -> Outcome:
@@ -274,7 +282,7 @@ def c22(context: Context) -> Outcome:
 
 
 def _with_l2(context: Context, plan: Plan, **settings: object) -> Run:
-    return train(context, NORM, plan, settings=L2 | settings, tensorboard=True)
+    return train(context, NORM, plan, settings=L2 | settings, tensorboard=has_tensorboard())
 
 
 def _beside(

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
+
+
+def has_tensorboard() -> bool:
+    """Whether the extra that draws graphs is installed."""
+    return find_spec("tensorboard") is not None
 
 
 def named_blocks(folder: Path) -> list[str]:
