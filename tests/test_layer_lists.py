@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from photopic.config import parse_recipe
 from photopic.config.elements import Activation, Initializer
 from photopic.config.layers import ConvLayer, DenseLayer, MaxPoolLayer, ResidualLayer
-from photopic.config.networks import LayersModel
+from photopic.config.networks import ClassicModel, LayersModel
 from photopic.errors import ConfigError
 
 _CONV = {"type": "conv", "filters": 32, "padding": "same", "activation": "relu"}
@@ -48,6 +48,11 @@ def test_a_short_form_is_the_long_form(short: str, long: dict[str, Any] | None) 
 
 def test_layers_without_a_family_are_a_layer_list() -> None:
     assert isinstance(recipe({"layers": ["flatten"]}).model, LayersModel)
+
+
+@pytest.mark.parametrize("short", ["lenet5", {"family": "lenet5"}])
+def test_the_name_of_a_classic_network_is_a_model(short: Any) -> None:
+    assert recipe(short).model == ClassicModel(name="lenet5")
 
 
 def test_options_reach_their_layers() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -11,6 +11,7 @@ from photopic.config.base import Depth, Fraction, Frozen, NonNegative
 from photopic.config.elements import Initializer
 from photopic.config.layer_lists import read_layers
 from photopic.config.layers import AnyLayer, BranchesLayer, ConvLayer, DenseLayer, Layer, ResidualLayer
+from photopic.errors import did_you_mean
 
 
 class FastModel(Frozen):
@@ -132,11 +133,27 @@ class ClassicModel(Frozen):
     """Which; `photopic models show NAME` prints its layers."""
 
 
+_CLASSIC: tuple[str, ...] = get_args(ClassicName)
+_FAMILIES = ("fast", "timm", "layers", "classic")
+
+
 def _family(value: Any) -> Any:
-    """A list of layers needs no family beside it."""
-    if isinstance(value, Mapping) and "layers" in value and "family" not in value:
-        return {"family": "layers", **value}
-    return value
+    """The short forms: a list of layers needs no family beside it, a classic network only its name."""
+    named = {"family": value} if isinstance(value, str) else value
+    if not isinstance(named, Mapping):
+        return value
+    if "layers" in named and "family" not in named:
+        return {"family": "layers", **named}
+    word = named.get("family")
+    if word in _CLASSIC and "name" not in named:
+        return {**named, "family": "classic", "name": word}
+    if isinstance(word, str) and word not in _FAMILIES:
+        raise ValueError(
+            f'"{word}" is not known.{did_you_mean(word, [*_FAMILIES, *_CLASSIC])} Known are the families '
+            f"{', '.join(_FAMILIES)} and the networks {', '.join(_CLASSIC)}; an architecture of timm is "
+            f"family=timm with name={word}"
+        )
+    return named
 
 
 ScratchModel = Annotated[
