@@ -94,11 +94,13 @@ def test_every_reading_command_speaks_json(
         ["runs", str(trained.parent)],
         ["recipes"],
         ["recipes", "small-images"],
+        ["recipes", "list"],
     ):
         assert run([*command, "--json"]) == 0
         documents[" ".join(command[:2])] = json.loads(capsys.readouterr().out)
     assert documents["data show"]["images"] == 60
     assert documents[f"predict {trained}"][0]["path"] == image
+    assert documents["recipes list"] == documents["recipes"]
     assert documents[f"runs {trained.parent}"][0]["path"] == str(trained)
 
 
@@ -262,6 +264,15 @@ def test_runs_fit_a_narrow_terminal(
     assert run(["runs", str(trained.parent)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" run ")][1:]
     assert line.split()[1:4] == ["data", "small-images", "complete"]
+
+
+@pytest.mark.parametrize("command", [["models", "list", "mobilenetv4"], ["models", "mobilenetv4"]])
+def test_a_pipe_gets_whole_names(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert run(command) == 0
+    assert "mobilenetv4_hybrid_large_075 " in capsys.readouterr().out
 
 
 def test_a_split_written_elsewhere_finds_its_images(folder: Path, tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ def models(filter: str = "", /, *, json: Switch = False) -> None:  # noqa: A002
         )
 
 
+models_app.command(models, name="list")  # the same, for those who say so
+
+
 @models_app.command
 def show(
     name: str | None = None,

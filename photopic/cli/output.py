@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
         )
     for row in rows:
         table.add_row(*[_cell(value) for value in row])
-    _Output(highlight=False, soft_wrap=False).print(table, markup=False)
+    console = _Output(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = sys.maxsize  # a file or the next program gets whole lines: a folded name is no name
+    console.print(table, markup=False)
 
 
 def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:

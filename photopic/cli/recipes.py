@@ -50,6 +50,9 @@ def recipes(name: str | None = None, /, *, json: Annotated[bool, Parameter(negat
         )
 
 
+recipes_app.command(recipes, name="list")  # the same, for those who say so
+
+
 @recipes_app.command
 def show(
     name: str,
