@@ -6,8 +6,8 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from photopic.errors import UserError
 
-_LOCK_STALE_S = 24 * 3600.0
+_HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)  # somebody else has the lock
 _NEW_FILE_MODE = 0o666  # less the user's umask, as for any file that a program makes
 
 
@@ -68,10 +68,21 @@ def _new_file(path: Path) -> tuple[int, str]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line of UTF-8 text. A crash may leave a part of it; raises UserError as `write_bytes` does."""
+    """Add a line of UTF-8 text, whole or not at all; only a crash may leave a part of it.
+
+    Raises UserError as `write_bytes` does.
+    """
     try:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with Path(path).open("ab", buffering=0) as file:
+            end = file.tell()
+            rest = memoryview(f"{line}\n".encode())
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except OSError:
+                with suppress(OSError):  # of a device
+                    file.truncate(end)
+                raise
     except OSError as error:
         raise _write_error(path, error) from error
 
@@ -118,63 +129,105 @@ def cache_dir() -> Path:
 
 @contextmanager
 def lock(path: Path, *, timeout_s: float = 600.0) -> Iterator[None]:
-    """Hold a lock file while the block runs, so that two processes do not build the same thing.
+    """Hold a lock while the block runs, so that two processes do not build or change the same thing.
 
-    Portable: exclusive creation of a file that names the process. The lock of a process that has ended is
-    broken; one whose process cannot be asked about (another machine's, or on Windows) after a day.
+    The system's lock on an open file (flock; on Windows LockFile): it ends with the process that holds it,
+    however that ends. The file is deleted afterwards; one that a killed process left locks nothing. On a file
+    system that has no locks nothing is locked.
     Raises UserError when the lock is not free within `timeout_s`.
     """
     path = Path(path)
-    deadline = time.monotonic() + timeout_s
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _wait_for(path, time.monotonic() + timeout_s)
     except OSError as error:
         raise _write_error(path, error) from error
-    while not _create_exclusively(path):
-        if not lock_is_held(path):
-            with suppress(OSError):
-                path.unlink()
-            continue
-        if time.monotonic() > deadline:
-            raise UserError(f"{path}: another photopic holds this lock. Wait, or delete it if none runs.")
-        time.sleep(0.05)
     try:
         yield
     finally:
+        _release(path, handle)
+
+
+def _wait_for(path: Path, deadline: float) -> int:
+    """An open handle that holds the lock."""
+    while True:
+        handle = _open_locked(path)
+        if handle is not None:
+            return handle
+        if time.monotonic() > deadline:
+            raise UserError(f"{path}: another photopic holds this lock. Wait until it has ended.")
+        time.sleep(0.05)
+
+
+def _open_locked(path: Path) -> int | None:
+    """None: somebody else holds the lock, or has just deleted the file that was opened here."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, _NEW_FILE_MODE)
+    except PermissionError:
+        if os.name == "nt" and os.path.exists(path):  # noqa: PTH110 - Windows, while the holder deletes it
+            return None
+        raise
+    with suppress(OSError):
+        if _try_lock(handle) is not False and os.path.samestat(os.fstat(handle), path.stat()):
+            return handle
+    os.close(handle)
+    return None
+
+
+def _release(path: Path, handle: int) -> None:
+    """Delete the file and let go of it; who has opened it meanwhile sees that it is gone."""
+    if os.name != "nt":
         with suppress(OSError):
             path.unlink()
-
-
-def _create_exclusively(path: Path) -> bool:
-    created = False
-    try:
-        with path.open("x") as file:
-            created = True
-            file.write(f"{os.getpid()} {platform.node()}")
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if os.name == "nt" and isinstance(error, PermissionError):  # Windows, while the holder deletes it
-            return False
-        if created:  # a full disk: an empty lock would look held
-            path.unlink(missing_ok=True)
-        raise _write_error(path, error) from error
-    return True
+        os.close(handle)
+        return
+    _unlock(handle)
+    os.close(handle)
+    with suppress(OSError):  # Windows keeps a file that somebody has opened: the next holder deletes it
+        path.unlink()
 
 
 def lock_is_held(path: Path) -> bool:
-    """Whether `lock(path)` would have to wait: the file is there, and its process not known to have ended."""
+    """Whether somebody holds `lock(path)` now; where there are no locks, whether the file is there."""
     try:
-        process, _, machine = path.read_text("utf-8").partition(" ")
-        age_s = time.time() - path.stat().st_mtime
-    except (OSError, UnicodeDecodeError):
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
         return False
-    if os.name == "nt" or machine != platform.node() or not process.isdigit():
-        return age_s < _LOCK_STALE_S
     try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's process, and alive
+        locked = _try_lock(handle, shared=True)
+        if locked:
+            _unlock(handle)
+        return not locked
+    finally:
+        os.close(handle)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(handle: int, *, shared: bool = False) -> bool | None:
+        """Whether the file could be locked; None where the file system has no locks."""
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # the first byte, which need not be there
+        except OSError as error:
+            return False if error.errno in _HELD else None
         return True
-    return True
+
+    def _unlock(handle: int) -> None:
+        with suppress(OSError):
+            os.lseek(handle, 0, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(handle: int, *, shared: bool = False) -> bool | None:
+        """Whether the file could be locked; None where the file system has no locks."""
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            return False if error.errno in _HELD else None
+        return True
+
+    def _unlock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_UN)

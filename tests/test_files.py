@@ -3,10 +3,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import platform
+import signal
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,27 +71,71 @@ def test_a_held_lock_is_an_error_after_the_timeout(tmp_path: Path) -> None:
     assert not (tmp_path / "lock").exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot tell whether a process has ended")
-def test_the_lock_of_a_dead_process_is_broken(tmp_path: Path) -> None:
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal that cannot be caught")
+def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from photopic.files import lock\n"
+        "with lock(Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(600)"
     )
-    (tmp_path / "lock").write_text(f"{dead.stdout.decode().strip()} {platform.node()}")
-    assert not files.lock_is_held(tmp_path / "lock")
-    with files.lock(tmp_path / "lock", timeout_s=0.5):
-        assert (tmp_path / "lock").read_text().split()[0] == str(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert files.lock_is_held(path)
+        with pytest.raises(UserError, match="another photopic"), files.lock(path, timeout_s=0.1):
+            pytest.fail("the lock was given twice")
+        holder.kill()
+        holder.wait()
+    assert path.exists()  # the file alone is no lock, however old or young it is
+    assert not files.lock_is_held(path)
+    with files.lock(path, timeout_s=0):
+        assert files.lock_is_held(path)
+    assert not path.exists()
+
+
+def test_a_lock_that_many_want_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("0")
+
+    def add_some() -> None:
+        for _ in range(10):
+            with files.lock(tmp_path / "lock", timeout_s=60):
+                files.write_text(count, str(int(count.read_text()) + 1))
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(add_some) for _ in range(6)]:
+            done.result()
+    assert count.read_text() == "60"
+    assert not (tmp_path / "lock").exists()
+
+
+def test_a_lock_whose_file_was_deleted_meanwhile_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, taken = tmp_path / "lock", files._try_lock
+
+    def delete_first(handle: int, *, shared: bool = False) -> bool | None:
+        monkeypatch.setattr(files, "_try_lock", taken)
+        path.unlink()
+        path.touch()  # a third process has made it again
+        return taken(handle, shared=shared)
+
+    monkeypatch.setattr(files, "_try_lock", delete_first)
+    with files.lock(path, timeout_s=5):
+        assert files.lock_is_held(path)
+
+
+def test_without_locks_of_the_file_system_the_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_try_lock", lambda handle, shared=False: None)
+    with files.lock(tmp_path / "lock", timeout_s=0):
         assert files.lock_is_held(tmp_path / "lock")
-
-
-def test_a_lock_of_another_machine_is_held_for_a_day(tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text("1 another-machine")
-    assert files.lock_is_held(tmp_path / "lock")
-    two_days_ago = time.time() - 2 * 24 * 3600
-    os.utime(tmp_path / "lock", (two_days_ago, two_days_ago))
     assert not files.lock_is_held(tmp_path / "lock")
-    (tmp_path / "own").write_text(f"{os.getpid()} {platform.node()}")
-    os.utime(tmp_path / "own", (two_days_ago, two_days_ago))
-    assert files.lock_is_held(tmp_path / "own") == (os.name != "nt")  # a long training keeps its lock
 
 
 def test_a_folder_that_cannot_be_written_is_no_held_lock(
@@ -100,7 +144,7 @@ def test_a_folder_that_cannot_be_written_is_no_held_lock(
     def refuse(*arguments: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UserError, match="cannot write"), files.lock(tmp_path / "lock", timeout_s=60):
         pytest.fail("the lock was given")
 
@@ -109,18 +153,6 @@ def test_a_folder_that_cannot_be_written_is_no_held_lock(
 def test_a_line_that_does_not_fit_names_the_file() -> None:
     with pytest.raises(UserError, match="/dev/full: the disk is full"):
         files.append_line(Path("/dev/full"), "a line")
-
-
-def test_a_lock_that_a_full_disk_cut_short_is_not_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full() -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "getpid", full)
-    with pytest.raises(UserError, match="disk is full"), files.lock(tmp_path / "lock"):
-        pytest.fail("the lock was given")
-    assert not (tmp_path / "lock").exists()
 
 
 def test_a_lock_below_a_file_is_no_held_lock(tmp_path: Path) -> None:
@@ -137,3 +169,49 @@ def test_written_files_are_as_open_to_others_as_the_umask_says(tmp_path: Path) -
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+ADD_LINES = """
+import sys
+from pathlib import Path
+from photopic.errors import UserError
+from photopic.files import append_line
+added = 0
+try:
+    while True:
+        append_line(Path(sys.argv[1]), "x" * 999)
+        added += 1
+except UserError as error:
+    print(added, error)
+"""
+
+
+def test_a_line_that_does_not_fit_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="needs limits of file sizes")
+    path = tmp_path / "records"
+    done = subprocess.run(
+        [sys.executable, "-c", ADD_LINES, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4500, 4500)),
+    )
+    assert done.stdout.startswith(f"4 {path}: cannot write")
+    assert path.read_text() == 4 * ("x" * 999 + "\n")
+
+
+def test_a_line_for_which_a_real_disk_has_no_room_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    commands = 'mount -t tmpfs -o size=64k none "$1" && "$2" -c "$3" "$1/records" && cat "$1/records"'
+    arguments = ["unshare", "--map-root-user", "--mount", "sh", "-c", commands, "sh"]
+    try:
+        done = subprocess.run(
+            [*arguments, str(tmp_path), sys.executable, ADD_LINES],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no small disk may be mounted here ({error})")
+    first, *lines = done.stdout.splitlines()
+    assert f"{tmp_path / 'records'}: the disk is full" in first
+    assert lines == int(first.split()[0]) * ["x" * 999]
