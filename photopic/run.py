@@ -99,7 +99,9 @@ class Run:
         path = Path(path)
         file = path / MANIFEST
         if not file.is_file():
-            raise RunError(f"{path}: is no run folder ({MANIFEST} is missing). `photopic runs` lists yours.")
+            raise RunError(
+                f"{path}: is not a run folder ({MANIFEST} is missing). `photopic runs` lists yours."
+            )
         try:
             values = json.loads(file.read_text("utf-8"))
             version = values["schema_version"]
@@ -292,7 +294,7 @@ def list_runs(folder: str | Path, *, on_error: Callable[[RunError], None]) -> li
 def require_free(path: Path) -> None:
     """Raises RunError when there is anything at `path` but an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(f"{path}: is there already and not empty. Choose another --out, or remove it.")
+        raise RunError(f"{path}: already exists and is not empty. Choose another --out, or remove it.")
 
 
 def new_run_path(folder: Path, name: str) -> Path:
@@ -306,9 +308,9 @@ def new_run_path(folder: Path, name: str) -> Path:
     return path
 
 
-def quoted(path: Path) -> str:
-    """The path as it can be pasted into a command."""
-    text = str(path)
+def quoted(argument: Path | str) -> str:
+    """A path or another argument as it can be pasted into a command."""
+    text = str(argument)
     if os.name == "nt":
         return f'"{text}"' if " " in text else text
     return shlex.quote(text)

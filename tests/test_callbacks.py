@@ -20,7 +20,10 @@ import torch
 
 import photopic
 from photopic.cli import run as command
+from photopic.config import ScratchRecipe
 from photopic.errors import ConfigError, RunError, TrainingError
+from photopic.training.probe import with_epochs
+from photopic.training.recipes import load_recipe
 from photopic.training.train import train_arrays
 
 TINY = {
@@ -280,6 +283,13 @@ def test_patience_that_a_time_limit_makes_pointless_is_left_out(tmp_path: Path) 
     run = train(tmp_path / "run", settings=settings, time_limit=0.5)
     assert run.recipe.total_epochs < 1000  # type: ignore[union-attr]
     assert photopic.open_run(run.path).recipe.early_stopping is None  # type: ignore[union-attr]
+
+
+def test_a_goal_that_a_time_limit_makes_pointless_is_left_out() -> None:
+    recipe = load_recipe("digits", {"stop_at.value": 0.9})
+    assert isinstance(recipe, ScratchRecipe)
+    assert with_epochs(recipe, 2).stop_at == recipe.stop_at
+    assert with_epochs(recipe, 1).stop_at is None
 
 
 def test_a_time_limit_that_cuts_the_schedule_off_is_an_error(tmp_path: Path) -> None:

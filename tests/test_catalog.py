@@ -303,19 +303,27 @@ def test_a_download_happens_only_when_it_is_allowed(tmp_path: Path, monkeypatch:
     assert len(asked) == 1
 
 
-def test_a_download_that_fails_or_is_not_known_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(folder: Path) -> None:
         raise RuntimeError("File not found or corrupted.")
 
     monkeypatch.setitem(downloads._FETCH, "cifar10", fail)
     with pytest.raises(OfflineError, match=r'download of "cifar10" failed \(File not found or corrupted'):
         open_dataset("cifar10", download=True)
-    with pytest.raises(OfflineError, match="Kaggle"):
-        open_dataset("cats-dogs", download=True)
 
 
-def test_every_download_is_of_a_catalog_name() -> None:
-    assert set(downloads._FETCH) < set(catalog.NAMES)
+@pytest.mark.parametrize("download", [False, True])
+def test_a_set_that_photopic_cannot_fetch_names_the_place_and_promises_no_download(download: bool) -> None:
+    with pytest.raises(OfflineError, match=r"get it from www\.kaggle\.com/c/dogs-vs-cats") as caught:
+        open_dataset("cats-dogs", download=download)
+    assert "--data-dir" in str(caught.value)
+    assert "--allow-download" not in str(caught.value)
+
+
+def test_every_set_is_inside_or_fetched_or_got_by_hand() -> None:
+    by_hand = {entry.name for entry in catalog.CATALOG.values() if entry.by_hand}
+    assert {"digits", "signs", *downloads._FETCH, *by_hand} == set(catalog.NAMES)
+    assert not by_hand & set(downloads._FETCH)
 
 
 REAL = {

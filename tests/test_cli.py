@@ -26,9 +26,9 @@ SMALL = [
 ]
 
 
-def make_folder(place: Path) -> Path:
+def make_folder(place: Path, seed: int = 0) -> Path:
     """Two classes of 30 small images: dark and bright."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     for label, level in (("dark", 60), ("bright", 190)):
         (place / label).mkdir(parents=True)
         for number in range(30):
@@ -132,6 +132,30 @@ def test_data_show_draws_a_sheet(folder: Path, tmp_path: Path, capsys: pytest.Ca
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size[0] > 100
     assert "RGB 60" in capsys.readouterr().out
+
+
+def test_data_show_says_how_to_go_on_with_these_very_images(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "dark" / "empty.png").write_bytes(b"")
+    assert run(["data", "show", str(folder), "--group-pattern", "([0-9])[.]png$"]) == 0
+    shown = capsys.readouterr().out
+    assert "left out: 1 file that cannot be used" in shown
+    assert f"photopic train {folder} --group-pattern '([0-9])[.]png$'" in shown
+
+
+def test_evaluate_lists_what_it_left_out_and_says_where_the_roc_is(
+    trained: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = make_folder(tmp_path / "new", seed=1)
+    (new / "dark" / "empty.png").write_bytes(b"")
+    assert run(["evaluate", str(trained), str(new)]) == 0
+    shown = capsys.readouterr().out
+    assert "left out: 1 file that cannot be used" in shown
+    assert "dark/empty.png: " in shown
+    assert run(["evaluate", str(trained), "--roc", str(tmp_path / "roc.png")]) == 0
+    assert f"drawn: {tmp_path / 'roc.png'}" in capsys.readouterr().out
+    assert (tmp_path / "roc.png").stat().st_size > 1000
 
 
 def test_data_split_is_a_manifest_that_train_takes(
@@ -264,6 +288,21 @@ def test_runs_fit_a_narrow_terminal(
     assert run(["runs", str(trained.parent)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" run ")][1:]
     assert line.split()[1:4] == ["data", "small-images", "complete"]
+
+
+def test_runs_show_the_accuracy_that_chooses_beside_that_which_reports(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = json.loads((trained / "run.json").read_text("utf-8"))["results"]
+    for split, value in (("val", 0.75), ("test", 0.625)):
+        assert results[split]["measured"][0]["name"] == "accuracy"
+        results[split]["measured"][0]["value"] = value
+    document = json.loads((trained / "run.json").read_text("utf-8")) | {"results": results}
+    (trained / "run.json").write_text(json.dumps(document), "utf-8")
+    assert run(["runs", str(trained.parent)]) == 0
+    header, line = [row for row in capsys.readouterr().out.splitlines() if row.startswith(" run ")]
+    assert header.split()[-2:] == ["val", "test"]
+    assert line.split()[-2:] == ["0.7500", "0.6250"]
 
 
 @pytest.mark.parametrize("command", [["models", "list", "mobilenetv4"], ["models", "mobilenetv4"]])

@@ -72,7 +72,10 @@ def test_rate_draws_the_curve_and_suggests_a_setting(
     small = [*SGD, "--set", "model.widths=[8, 8]", "--steps", "40"]
     assert run(["rate", "digits", *small, "--out", str(tmp_path / "curve.png")]) == 0
     printed = capsys.readouterr().out
-    for words in ("training loss of digits", "▲", "suggestion: --set optimizer.learning_rate=", "curve.png"):
+    again = (
+        "photopic train digits --set optimizer=sgd --set 'model.widths=[8, 8]' --set optimizer.learning_rate="
+    )
+    for words in ("training loss of digits", "▲", "suggestion: --set optimizer.l", "curve.png", again):
         assert words in printed.replace("\n", " ")
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.width > 300

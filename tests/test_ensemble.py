@@ -213,7 +213,7 @@ def test_impossible_ensembles_are_refused(members: list[Path], tmp_path: Path) -
         join()
     with pytest.raises(ConfigError, match="given twice"):
         join(members[0], members[1], members[0])
-    with pytest.raises(RunError, match="is no run folder"):
+    with pytest.raises(RunError, match="is not a run folder"):
         join(members[0], tmp_path / "nothing")
     with pytest.raises(ConfigError, match="a vote counts each member once"):
         join(*members, vote=True, weights="validation")
@@ -295,6 +295,16 @@ def test_seeds_make_members_of_their_own(tmp_path: Path) -> None:
             photopic.train_ensemble(patches(), seeds=wrong, out=tmp_path / "more")
 
 
+@pytest.mark.parametrize("recipe", [[], ["--recipe=photos-frozen-views"]])
+def test_members_that_would_be_one_are_refused_before_the_first_is_trained(
+    recipe: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 180 images photopic's own choice is a frozen backbone as well."""
+    assert command(["ensemble", "--train", str(folder), *recipe, "--out", str(tmp_path / "all")]) == 2
+    assert "(frozen) ends in the same network with every seed" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 # ---- other views --------------------------------------------------------------------------------------
 
 
@@ -325,7 +335,7 @@ def test_views_are_tried_on_validation_without_a_look_at_the_test(folder: Path, 
     with pytest.raises(ConfigError, match="Did you mean"):
         photopic.evaluate(run, test_views="flipp")
     on_test = photopic.evaluate(run, folder, test_views="flip")
-    assert "answered with test_views=flip" in on_test.notes[-1]
+    assert "Answered with test_views=flip" in on_test.notes[-1]
     looks = photopic.open_run(run.path).manifest.test_looks
     assert "with test_views=flip" in looks[-1]["what"]
 

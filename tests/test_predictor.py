@@ -108,7 +108,7 @@ def test_altered_missing_or_unfitting_weights_are_refused(run):
     run.save_weights({"head.weight": torch.zeros(3, 3)})
     with pytest.raises(RunError, match="do not fit its recipe"):
         Predictor.load(run)
-    with pytest.raises(RunError, match="is no run folder"):
+    with pytest.raises(RunError, match="is not a run folder"):
         Predictor.load(run.path / "nothing")
 
 

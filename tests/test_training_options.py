@@ -47,6 +47,7 @@ FROZEN = FrozenRecipe(name="test", preprocess=PreprocessConfig(size=224))
         (SCRATCH, {"early_stopping.monitor": "val_los"}, 'Did you mean "val_loss"?'),
         (SCRATCH, {"stop_at.value": 99}, "99 % is 0.99"),
         (SCRATCH, {"stop_at.monitor": "val_loss"}, "stop_at.value: is needed"),
+        (SCRATCH, {"stop_at.value": 0.9, "total_epochs": 1}, "stop_at has no effect in total_epochs=1"),
         (SCRATCH, {"select_by": "best"}, 'select_by: "best" is not known'),
         (SCRATCH, {"checkpoint_name": "x-{epoc}"}, 'no number of an epoch. Did you mean "epoch"?'),
         (SCRATCH, {"checkpoint_name": "x-{epoch.real}"}, "no number of an epoch"),

@@ -384,7 +384,7 @@ def test_a_recipe_for_runs_with_another_preprocessing_is_refused(sources: dict[s
 def test_a_run_that_is_none_or_not_named_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(RunError, match="is no run folder"):
+    with pytest.raises(RunError, match="is not a run folder"):
         transfer(tmp_path, tmp_path / "b")
     with pytest.raises(ConfigError, match="which run"):
         photopic.train(TARGET, recipe="transfer", out=tmp_path / "b")

@@ -32,7 +32,7 @@ class Run(_Run):
         return predict(self, images, **options)
 
     def history(self) -> list[dict[str, Any]]:
-        """The course of the training, a row per epoch: epoch (from 1), learning_rate, train_loss,
+        """The training epoch by epoch, a row for each: epoch (from 1), learning_rate, train_loss,
         train_accuracy, val_loss, val_accuracy, seconds, best."""
         from photopic.evaluation.history import history
 

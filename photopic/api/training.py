@@ -11,7 +11,7 @@ from photopic.api.runs import Data, Run, open_run
 from photopic.config import AnyRecipe, parse_options
 from photopic.errors import ConfigError, RunError
 from photopic.run import Run as _Run
-from photopic.run import new_run_path, require_free
+from photopic.run import claim_run_path, require_free
 
 if TYPE_CHECKING:
     from photopic.training.job import Report
@@ -90,16 +90,22 @@ def find_rate(
     )
 
 
-def resume(run: _Run | str | Path, *, data: Data | None = None, report: Report | None = None) -> Run:
+def resume(
+    run: _Run | str | Path,
+    *,
+    data: Data | None = None,
+    device: str | None = None,
+    report: Report | None = None,
+) -> Run:
     """Go on with a training that was interrupted or killed; it ends as if it had never been stopped.
 
-    data: where the data set is now, if it moved. Raises RunError when there is nothing to resume or the data
-    set has changed.
+    data: where the data set is now, if it moved. device: another one than the run began on, whose rounding
+    may differ. Raises RunError when there is nothing to resume or the data set has changed.
     """
     from photopic.training import train as training
     from photopic.training.job import ignore
 
-    resumed = training.resume(open_run(run), data=data, report=report or ignore)
+    resumed = training.resume(open_run(run), data=data, device=device, report=report or ignore)
     return Run(resumed.path, resumed.manifest)
 
 
@@ -138,7 +144,7 @@ def ensemble(
     else:
         candidates = candidates_of_runs(opened)
     name = opened[0].manifest.data.get("name", "run")
-    path = new_run_path(Path("runs"), f"{name}-ensemble") if out is None else Path(out)
+    path = claim_run_path(Path("runs"), f"{name}-ensemble") if out is None else Path(out)
     built = build_ensemble(candidates, path, how="vote" if vote else "mean", weights_by=weights)
     return Run(built.path, built.manifest)
 
@@ -156,7 +162,8 @@ def train_ensemble(
 
     seeds: that many from 0 on, or the seeds themselves. The members become runs of their own beside `out`:
     NAME-seed0, NAME-seed1 … join_weights, vote: `weights` and `vote` of `ensemble`. options: those of `train`
-    but seed. Raises RunError when a member is stopped; the members that are complete can be joined later.
+    but seed. Raises ConfigError for a recipe of the way frozen, which ends in the same network with every
+    seed; RunError when a member is stopped: those that are complete can be joined later.
     """
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if "seed" in options or len(set(numbers)) < max(2, len(numbers)):
@@ -165,8 +172,9 @@ def train_ensemble(
         )
     if out is not None:
         require_free(Path(out))
+    _require_chance(data, **options)
     name = data if isinstance(data, str | Path) else "arrays"
-    path = new_run_path(Path("runs"), f"{Path(name).stem}-ensemble") if out is None else Path(out)
+    path = claim_run_path(Path("runs"), f"{Path(name).stem}-ensemble") if out is None else Path(out)
     members = []
     for seed in numbers:
         run = train(data, seed=seed, out=path.with_name(f"{path.name}-seed{seed}"), **options)
@@ -176,6 +184,35 @@ def train_ensemble(
             )
         members.append(run)
     return ensemble(members, out=path, weights=join_weights, vote=vote)
+
+
+def _require_chance(
+    data: Data,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    time_limit: str | float | None = None,
+    weights: str | Path | None = None,
+    report: Report | None = None,
+    **options: Any,
+) -> None:
+    """Raises ConfigError where `train` with these arguments would give the same network for every seed."""
+    from photopic.training import train as training
+    from photopic.training.job import ignore
+
+    limit = {} if time_limit is None else {"time_limit_s": seconds(time_limit)}
+    found = training.find_recipe(
+        data,
+        recipe=recipe,
+        settings=_with_weights(settings, weights),
+        options=parse_options(_plain(options) | limit),
+        report=report or ignore,
+    )
+    if found.way == "frozen":
+        raise ConfigError(
+            f"the recipe {found.name} (frozen) ends in the same network with every seed, so the members "
+            "would be one. Take a recipe that trains step by step, such as --recipe photos-finetune."
+        )
 
 
 def seconds(time_limit: str | float) -> float:
@@ -198,5 +235,7 @@ def _with_weights(settings: Mapping[str, Any] | None, weights: str | Path | None
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Training options with paths as text, as they are stored."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    """Training options as they are stored, with the place of data absolute: `resume` may run elsewhere."""
+    if not isinstance(options.get("data_dir"), str | Path):
+        return options
+    return options | {"data_dir": str(Path(options["data_dir"]).expanduser().absolute())}

@@ -18,7 +18,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 app = App(
     name="photopic",
     version=photopic.__version__,
-    help="From a folder of labelled images to a classifier you can trust, explain and ship.",
+    help="From a folder of labelled images to a classifier that you can trust.",
     help_format="markdown",
 )
 data_app = App(name="data", help="Look at a data set before training: show, split.")
@@ -31,7 +31,7 @@ COMMANDS = {
     "evaluate": ("photopic.cli.evaluate:evaluate", "Numbers with intervals, from a run."),
     "predict": ("photopic.cli.predict:predict", "Name the images in files, folders and zips."),
     "ensemble": ("photopic.cli.ensemble:ensemble", "Join runs into one that answers by their mean or vote."),
-    "history": ("photopic.cli.history:history", "The course of a training: a row per epoch."),
+    "history": ("photopic.cli.history:history", "A training, epoch by epoch."),
     "runs": ("photopic.cli.listings:runs", "List the runs in a folder."),
     "models": ("photopic.cli.models:models_app", "List the networks that a recipe can name, show one."),
     "recipes": ("photopic.cli.recipes:recipes_app", "List the named recipes, print one, draw its schedule."),
@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         _drop_output()
         return _complain(f"{error.filename or 'output'}: {error.strerror or error}.", 1)
     except MemoryError:
-        return _complain("there is not enough memory. Choose a smaller size or batch_size with --set.", 1)
+        return _complain("there is not enough memory: --set batch_size=32, or a smaller preprocess.size.", 1)
     return result if isinstance(result, int) else 0
 
 

@@ -52,7 +52,7 @@ def list_experiments(*, out: Path = OUT, json: Switch = False) -> None:
     print_table(["", "experiment", "data", ">time", "status"], rows)
     say(
         f"{plural(len(rows), 'experiment')}. Times: full runs on two cores, scaled to this machine's "
-        f"{gflops:.0f} GFLOP/s now. `photopic course run {rows[0][0]}` runs one, "
+        f"{gflops:.0f} GFLOP/s now. `photopic course run C31` runs one, "
         "`photopic course run all --quick` all of them in short."
     )
 

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from photopic.cli.output import names_in, print_json, print_table, say
+from photopic.cli.output import names_in, print_excluded, print_json, print_table, say
 from photopic.errors import ConfigError
 from photopic.files import write_with
+from photopic.run import quoted
 
 if TYPE_CHECKING:
     from photopic.data.dataset import DataSet
     from photopic.data.show import Summary
-
-SHOWN_EXCLUSIONS = 20
 
 
 def show(
@@ -97,9 +96,18 @@ def show(
         print_json(summary.to_json() | {name: path and str(path) for name, path in pictures.items()})
         return
     _print_summary(summary)
-    say(f"contact sheet: {sheet}" if sheet else "a picture of it:  photopic data show DATA --sheet sheet.png")
+    if sheet is not None:
+        say(f"contact sheet: {sheet}")
     if written is not None:
         say(f"augmentation sheet: {written}")
+    options = {"data-dir": data_dir, "group-pattern": group_pattern, "classes": classes}
+    given = [f"--{name} {quoted(value)}" for name, value in options.items() if value is not None]
+    again = " ".join([quoted(data), *given])
+    if sheet is None:
+        say(f"try next:    photopic data show {again} --sheet sheet.png")
+        say(f"             photopic train {again}")
+    else:
+        say(f"try next:    photopic train {again}")
 
 
 def _write_augment_sheet(data: str | DataSet, recipe: str | None, out: Path | None) -> Path:
@@ -128,11 +136,7 @@ def _print_summary(summary: Summary) -> None:
     if summary.ignored:
         say(f"other files, ignored: {summary.ignored:,}")
     if summary.excluded:
-        say(f"left out: {len(summary.excluded):,} files that cannot be used")
-        for item in summary.excluded[:SHOWN_EXCLUSIONS]:
-            say(f"  {item.path}: {item.reason}")
-        if len(summary.excluded) > SHOWN_EXCLUSIONS:
-            say(f"  … and {len(summary.excluded) - SHOWN_EXCLUSIONS:,} more (--json lists all)")
+        print_excluded(summary.excluded)
 
 
 def split(

@@ -125,10 +125,10 @@ class TrainingDisplay:
         self._say(f"going on after epoch {record['epoch']}")
 
     def _on_restarted(self, record: Record) -> None:
-        self._say("no checkpoint was written before the stop: it begins again")
+        self._say("there is no whole checkpoint: it begins again")
 
     def _on_unsaved(self, record: Record) -> None:
-        self._say(f"no checkpoint was written ({record['reason']}); the training goes on")
+        self._say(f"not saved: {record['reason']} The training goes on.")
 
     def _on_undrawn(self, record: Record) -> None:
         self._say(f"the graph for TensorBoard could not be drawn ({record['reason']})")
@@ -142,7 +142,7 @@ class TrainingDisplay:
         self._advance("train", description, record["step"], record["total_steps"], note)
 
     def _on_epoch(self, record: Record) -> None:
-        best = " *" if record["best_epoch"] == record["epoch"] else ""
+        best = " (best so far)" if record["best_epoch"] == record["epoch"] else ""
         self._say(
             f"epoch {record['epoch'] + 1:>3}: loss {record['train_loss']:.4f}, validation accuracy "
             f"{record['val_accuracy']:.4f}, loss {record['val_loss']:.4f}, "

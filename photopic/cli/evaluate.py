@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from photopic.cli.output import print_json, print_scores, say
+from photopic.cli.output import print_excluded, print_json, print_scores, say
 from photopic.errors import ConfigError
 
 
@@ -67,8 +67,12 @@ def evaluate(
         return
     for split, scores in evaluation.scores.items():
         print_scores(scores, split, classes=not split.startswith("validation"))
+    if evaluation.excluded:
+        print_excluded(evaluation.excluded)
     for note in evaluation.notes:
         say(note)
+    if roc is not None:
+        say(f"drawn: {roc}")
 
 
 def _draw_roc(run: Path, path: Path) -> None:

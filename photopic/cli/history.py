@@ -21,7 +21,7 @@ def history(
     csv: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """The course of a training: a row per epoch, the one whose weights are kept marked.
+    """A training, epoch by epoch: a row for each, the one whose weights are kept marked.
 
     Training numbers are averages over the epoch, of augmented images and while the network still changed;
     validation numbers are those of the network at the epoch's end.

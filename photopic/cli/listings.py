@@ -35,7 +35,7 @@ def runs(folder: Path = DEFAULT_FOLDER, /, *, json: Annotated[bool, Parameter(ne
     elif not found:
         say(f"{folder}: no runs here yet. `photopic train DATA` makes one.")
     else:
-        columns = ["run", "data", "recipe", "status", "created", ">accuracy"]
+        columns = ["run", "data", "recipe", "status", "created", ">val", ">test"]
         rows = [
             (
                 run.path.name,
@@ -43,20 +43,18 @@ def runs(folder: Path = DEFAULT_FOLDER, /, *, json: Annotated[bool, Parameter(ne
                 run.recipe.name,
                 "killed" if run.manifest.status == "running" and not run.is_at_work else run.manifest.status,
                 run.manifest.created[:10],
-                _accuracy(run.manifest.results),
+                _accuracy(run.manifest.results, "val"),
+                _accuracy(run.manifest.results, "test"),
             )
             for run in found
         ]
-        print_table(columns, rows, title=f"runs in {folder}, oldest first, with test accuracy")
+        title = f"runs in {folder}, oldest first, with accuracy on validation and test images"
+        print_table(columns, rows, title=title)
     for error in broken:
         print(f"photopic: {error}", file=sys.stderr)  # noqa: T201
 
 
-def _accuracy(results: dict[str, Any]) -> str:
-    """Of the test, or else of the validation, which is said; a dash where there is neither."""
-    for split, mark in (("test", ""), ("val", "val ")):
-        measured = results.get(split, {}).get("measured", [])
-        values = [row["value"] for row in measured if row["name"] == "accuracy"]
-        if values:
-            return mark + number(values[0])
-    return "–"
+def _accuracy(results: dict[str, Any], split: str) -> str:
+    """Of a split; a dash where it was not scored."""
+    measured = results.get(split, {}).get("measured", [])
+    return next((number(row["value"]) for row in measured if row["name"] == "accuracy"), "–")

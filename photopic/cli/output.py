@@ -14,7 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from photopic.data.dataset import Excluded
     from photopic.evaluation.evaluate import Scores
+
+SHOWN_EXCLUSIONS = 20
 
 
 class _Output(Console):
@@ -95,6 +98,15 @@ def print_scores(scores: Scores, title: str, *, classes: bool = True) -> None:
             [(pair.truth, pair.predicted, pair.count) for pair in pairs],
             title="most frequent mistakes",
         )
+
+
+def print_excluded(excluded: Sequence[Excluded]) -> None:
+    """Say which files were left out, and why."""
+    say(f"left out: {plural(len(excluded), 'file')} that cannot be used")
+    for item in excluded[:SHOWN_EXCLUSIONS]:
+        say(f"  {item.path}: {item.reason}")
+    if len(excluded) > SHOWN_EXCLUSIONS:
+        say(f"  … and {len(excluded) - SHOWN_EXCLUSIONS:,} more (--json lists all)")
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -48,7 +48,7 @@ def predict(
     from photopic import api
 
     if json and csv:
-        raise ConfigError("--json and --csv exclude each other. Choose one.")
+        raise ConfigError("--csv and --json exclude each other: leave one of them out.")
     predictions = api.predict(run, images, top_k=top_k, test_views=test_views, device=device)
     if json:
         print_json(predictions.to_json())

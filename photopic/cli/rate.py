@@ -12,6 +12,7 @@ from photopic.cli.display import TrainingDisplay
 from photopic.cli.output import plural, print_json, say
 from photopic.cli.plot import line_plot
 from photopic.errors import ConfigError
+from photopic.run import quoted
 
 if TYPE_CHECKING:
     from photopic.training.rate_finder import RateCurve
@@ -102,6 +103,11 @@ def rate(
         print_json(asdict(curve))
     else:
         _say(curve, out)
+        options = {"recipe": recipe, "data-dir": data_dir, "group-pattern": group_pattern, "weights": weights}
+        given = [f"--{name} {quoted(value)}" for name, value in options.items() if value is not None]
+        changes = [*(set_ or []), *(f"{key}={value:g}" for key, value in curve.settings.items())]
+        settings = [f"--set {quoted(change)}" for change in changes]
+        say(f"try next:    {' '.join(['photopic train', quoted(data), *given, *settings])}")
 
 
 def _say(curve: RateCurve, out: Path | None) -> None:
@@ -115,7 +121,6 @@ def _say(curve: RateCurve, out: Path | None) -> None:
             mark=max(curve.suggestion, curve.rates[0]),
         )
     )
-    end = "diverges at" if curve.diverged else "does not diverge up to"
     done, last = plural(len(curve.rates), "step"), curve.rates[-1]
     end = f"it diverges at {last:.2g}" if curve.diverged else f"it does not diverge up to {last:.2g}"
     say(f"{done}: the loss is lowest at {curve.lowest:.2g}; {end}")

@@ -97,6 +97,10 @@ class _GradientRecipe(_BaseRecipe):
                 f"early_stopping.patience={self.early_stopping.patience} has no effect in "
                 f"{self.total_epochs} epochs: lower it, or leave early_stopping out"
             )
+        if self.stop_at and self.total_epochs == 1:
+            raise ValueError(
+                "stop_at has no effect in total_epochs=1, which ends by itself: raise that, or leave it out"
+            )
         cycles = getattr(self.schedule, "cycles", 1)
         if self.snapshots and (cycles < 2 or self.snapshots > cycles):
             raise ValueError(

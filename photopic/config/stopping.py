@@ -30,7 +30,7 @@ class EarlyStopping(Frozen):
 
 
 class StopAt(Frozen):
-    """Stop at the end of the first epoch in which a number has reached a value."""
+    """Stop at the end of the first epoch in which a number has reached a value; needs two epochs or more."""
 
     monitor: Monitor = "val_accuracy"
     """The number; train_accuracy is what the network answered while it learned: new images do worse."""

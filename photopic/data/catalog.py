@@ -35,6 +35,8 @@ class CatalogEntry:
     """Regular expression on the path inside the data, of images that belong together."""
     folders: tuple[str, ...] = ()
     """Top folders that belong to it; others beside them are passed over."""
+    by_hand: str = ""
+    """Where to get it in a browser, if its publisher asks for an account; empty: photopic can fetch it."""
 
 
 CATALOG = {
@@ -81,6 +83,7 @@ CATALOG = {
             "cats-dogs",
             "photographs of cats and dogs, 2 classes (Kaggle, Dogs vs Cats)",
             ("cats-dogs", "cats-dogs.zip", "cats_and_dogs", "cats_and_dogs.zip", "cats_and_dogs_filtered"),
+            by_hand="www.kaggle.com/c/dogs-vs-cats",
         ),
     )
 }
@@ -103,15 +106,21 @@ def open_catalog(
         for place in entry.places:
             if (folder / place).exists():
                 return _read(entry, folder / place)
-    if download:
+    if download and not entry.by_hand:
         from photopic.data.downloads import download_catalog
 
-        download_catalog(name, cache_dir() / "data", entry.summary)
+        download_catalog(name, cache_dir() / "data")
         return open_catalog(name)
     looked = ", ".join(str(folder) for folder in folders)
+    missing = f'"{name}" is not on this machine (looked in {looked} for {", ".join(entry.places)}).'
+    if entry.by_hand:
+        raise OfflineError(
+            f"{missing} photopic cannot fetch it, since its publisher asks for an account: get it from "
+            f"{entry.by_hand} and put it there, or name its folder with --data-dir or PHOTOPIC_DATA."
+        )
     raise OfflineError(
-        f'"{name}" is not on this machine (looked in {looked} for {", ".join(entry.places)}). Put it there, '
-        "name its folder with --data-dir or PHOTOPIC_DATA, or allow a download with --allow-download."
+        f"{missing} Put it there, name its folder with --data-dir or PHOTOPIC_DATA, or allow a download with "
+        "--allow-download."
     )
 
 

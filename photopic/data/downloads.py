@@ -15,22 +15,15 @@ _CIFAR10_MD5, _CIFAR100_MD5 = (
 )  # same page
 
 
-def download_catalog(name: str, folder: Path, publisher: str) -> None:
+def download_catalog(name: str, folder: Path) -> None:
     """Fetch a catalog data set into `folder`, under a name that the catalog looks for.
 
-    publisher: where it comes from, for the message when photopic has no way to fetch it.
-    Raises OfflineError if photopic knows no source for it or the download fails.
+    Raises OfflineError if the download fails.
     """
-    fetch = _FETCH.get(name)
-    if fetch is None:
-        raise OfflineError(
-            f'"{name}" cannot be downloaded by photopic: its publisher asks for an account or consent. '
-            f"Get it there ({publisher}) and name its folder with --data-dir."
-        )
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with lock(folder / f"{name}.lock", timeout_s=3600.0):
-            fetch(folder)
+            _FETCH[name](folder)
     except (OSError, RuntimeError) as error:  # torchvision raises RuntimeError for a wrong checksum
         raise OfflineError(
             f'the download of "{name}" failed ({error}). Try again, or put it into {folder}.'

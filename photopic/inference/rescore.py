@@ -67,7 +67,7 @@ def evaluate_stored(run: Run) -> Evaluation:
         scores[title] = score(answers.logits, answers.labels, run.class_names, groups=own)
     notes = [f"looks at the test set so far: {len(run.manifest.test_looks)}"] if "test" in scores else []
     if "validation" in scores:
-        notes.append("validation chose the weights, so its score flatters; defend the test score.")
+        notes.append("Validation chose the weights, so its score flatters; defend the test score.")
     return Evaluation(scores, tuple(notes))
 
 
@@ -113,7 +113,7 @@ def evaluate_on(
     scores = score(answers.logits, labels[answers.rows], run.class_names, groups=groups)
     notes = _notes(int(trained_on.sum()), tested, len(run.manifest.test_looks))
     if test_views is not None:
-        notes = (*notes, f"answered with test_views={test_views}, whatever the run's own are.")
+        notes = (*notes, f"Answered with test_views={test_views}, whatever the run's own are.")
     return Evaluation({dataset.name: scores}, notes, (*dataset.excluded, *answers.failed))
 
 
@@ -127,7 +127,7 @@ def evaluate_views(
     """
     stored = evaluate_stored(run)
     predictor = open_predictor(run, device=device, test_views=test_views)
-    dataset, rows = reopen(run, data)
+    dataset, rows = reopen(run, data, remedy="Other test views are tried on its images: put it back there.")
     answers = predictor.answer_rows(dataset, rows["val"])
     groups = group_codes(dataset.index.groups[answers.rows])
     labels = dataset.index.labels[answers.rows]
@@ -137,7 +137,7 @@ def evaluate_views(
     if "validation" in stored.scores:
         scores[f"validation, test_views={own} (the run's own)"] = stored.scores["validation"]
     note = (
-        "the test set was not looked at. Choose views by these numbers, then evaluate on the test set once."
+        "The test set was not looked at. Choose views by these numbers, then evaluate on the test set once."
     )
     return Evaluation(scores, (note,), answers.failed)
 
@@ -155,7 +155,7 @@ def _labels_in_run(dataset: DataSet, run: Run) -> np.ndarray:
 def _notes(trained_on: int, tested: int, looks: int) -> tuple[str, ...]:
     notes = []
     if trained_on:
-        notes.append(f"{trained_on:,} images were left out: the run was trained or selected on them.")
+        notes.append(f"images left out, since the run was trained or selected on them: {trained_on:,}")
     if tested:
-        notes.append(f"{tested:,} images are of the run's test split: looks at it so far: {looks}.")
+        notes.append(f"images of the run's test split: {tested:,}; looks at it so far: {looks}")
     return tuple(notes)

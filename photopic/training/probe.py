@@ -44,7 +44,7 @@ def limit_epochs(
                 f"one epoch takes about {epoch_s:.0f} s here, more than --time-limit allows "
                 f"({job.time_limit_s:.0f} s). Allow more, or choose a smaller recipe (`photopic recipes`)."
             )
-    recipe = _with_epochs(recipe, epochs)
+    recipe = with_epochs(recipe, epochs)
     job.report(
         {
             "event": "estimate",
@@ -57,8 +57,8 @@ def limit_epochs(
     return recipe
 
 
-def _with_epochs(recipe: GradientRecipe, epochs: int) -> GradientRecipe:
-    """The recipe with fewer epochs; early stopping that cannot happen any more is left out.
+def with_epochs(recipe: GradientRecipe, epochs: int) -> GradientRecipe:
+    """The recipe with fewer epochs; rules of stopping that cannot act any more are left out.
 
     Raises ConfigError when another of its options does not fit so few.
     """
@@ -70,6 +70,8 @@ def _with_epochs(recipe: GradientRecipe, epochs: int) -> GradientRecipe:
         "total_epochs": epochs,
         "early_stopping": None if kept is None else kept.model_dump(),
     }
+    if epochs == 1:
+        values["stop_at"] = None
     try:
         return type(recipe).model_validate(values)
     except ValidationError as error:

@@ -87,6 +87,24 @@ def train(
         raise
 
 
+def find_recipe(
+    data: Data,
+    *,
+    recipe: str | AnyRecipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    options: TrainOptions | None = None,
+    report: Report = ignore,
+) -> AnyRecipe:
+    """The recipe that `train` would take with the same arguments; nothing is trained."""
+    options = options or TrainOptions()
+    if recipe is not None:
+        return _resolve(recipe, settings or {}).recipe
+    runtime = choose_runtime(options.device)
+    dataset = _open(data, options, report)
+    rows = _rows(_split(dataset, options))
+    return _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s).recipe
+
+
 def rehearse(
     data: Data,
     work: Callable[[Prepared], None],
