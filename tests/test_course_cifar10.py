@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,17 @@ from torch.nn import functional
 
 import photopic
 from photopic import api
-from photopic.config import ScratchRecipe
+from photopic.config import ScratchRecipe, override
 from photopic.errors import ConfigError
 from photopic.lab.course import cifar10, cifar_ensemble, cifar_training
 from photopic.lab.course.budget import EPOCHS, IMAGES, Plan, Sizes, fit_plan, measured_seconds_per_image
 from photopic.lab.course.catalog import choose
 from photopic.lab.course.context import Context
-from photopic.lab.course.gradients import layer_signals, signal_figure
+from photopic.lab.course.gradients import LayerSignal, layer_signals, signal_figure
 from photopic.models.zoo import build_model
 from photopic.runtime import derive_seed
 from photopic.training.recipes import load_recipe
+from photopic.training.regularisers import add_penalty_gradients
 
 RECIPES = Path(cifar10.__file__).parent / "recipes"
 SIZES = Sizes(train=45_000, val=1000, test=10_000)
@@ -146,6 +148,71 @@ def test_gradients_vanish_with_sigmoids_and_small_weights_and_not_with_xavier_s(
         assert len(signals) == 11
         first[name] = signals[0].gradient
     assert first["sigmoid"] < 1e-12 < first["relu"] < 1e-6 < 1e-3 < first["xavier"]
+
+
+def test_the_images_that_are_looked_at_are_training_images() -> None:
+    images, labels = np.zeros((30, 4, 4, 3), np.uint8), np.arange(30) % 2
+    splits = np.array(["test"] * 5 + ["train"] * 20 + ["test"] * 5)
+    dataset = api.open_dataset((images, labels))
+    dataset = replace(dataset, index=replace(dataset.index, splits=splits))
+    np.testing.assert_array_equal(cifar10.training_rows(dataset, 3), [5, 14, 24])
+
+
+# ---- penalty ---------------------------------------------------------------------------------------------
+
+
+def test_c21_s_penalty_has_the_gradient_of_the_deck_s_half_of_5e_4() -> None:
+    weight = torch.randn(4, 3, requires_grad=True)
+    (5e-4 * 0.5 * weight.square().sum()).backward()
+    layer = nn.Linear(3, 4)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(weight[:, 0])
+    penalised = override(recipe("cifar10-deep-norm"), cifar10.L2)
+    assert isinstance(penalised, ScratchRecipe)
+    add_penalty_gradients(layer, penalised.regularizer)
+    torch.testing.assert_close(layer.weight.grad, weight.grad)
+    assert weight.grad is not None
+    torch.testing.assert_close(layer.bias.grad, weight.grad[:, 0])
+
+
+# ---- what is said ----------------------------------------------------------------------------------------
+
+
+def trained_for(monkeypatch: pytest.MonkeyPatch, steps: int) -> Any:
+    monkeypatch.setattr(cifar10, "epochs", lambda run: [{"step": steps}])
+
+
+def test_a_short_training_says_that_it_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Any = None
+    trained_for(monkeypatch, 24)
+    said = cifar10._how_long(run)
+    assert said.startswith("These are 24 steps; the deck's 300 epochs are 117,000.")
+    assert "Too few" in said
+    assert "24 steps it has not left that plateau; the deck's figures are from after 23,790" in (
+        cifar10._still_guessing(run)
+    )
+    trained_for(monkeypatch, 105_600)
+    assert "Too few" not in cifar10._how_long(run)
+
+
+def test_what_was_learned_is_named_by_the_numbers() -> None:
+    assert cifar10._what_it_learned(0.10, 0.10).endswith("0.1000: that is guessing.")
+    assert cifar10._what_it_learned(0.99, 0.78).endswith("0.7800: it overfits.")
+    assert cifar10._what_it_learned(0.50, 0.48).endswith("test accuracy at 0.4800.")
+
+
+def test_what_reaches_the_last_convolution_is_named_by_the_numbers() -> None:
+    def told(last: float) -> str:
+        return cifar10._on_the_way_up([LayerSignal(name, 0.1, last) for name in ("a", "b", "output")])
+
+    assert "nearly the same for all images" in told(1e-8)
+    assert "nearly the same" not in told(0.5)
+
+
+def test_augmented_images_are_called_harder_where_fewer_are_known() -> None:
+    assert "harder" in cifar10._with_and_without(0.4, 0.5)
+    assert "harder" not in cifar10._with_and_without(0.5, 0.5)
 
 
 # ---- plans -----------------------------------------------------------------------------------------------

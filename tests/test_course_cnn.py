@@ -70,40 +70,110 @@ def test_c11_s_recipe_stops_at_a_training_accuracy_of_0_99() -> None:
 # ---- what is said ------------------------------------------------------------------------------------------
 
 
-def told_of(hits: int, losses: list[float], monkeypatch: pytest.MonkeyPatch) -> str:
-    """C10's sentences for so many right of 10,000, and these validation losses."""
+def told_of(hits: list[int], monkeypatch: pytest.MonkeyPatch, losses: tuple[float, ...] = (0.1, 0.05)) -> str:
+    """C10's sentences for so many right of 10,000 from each seed, and these validation losses."""
     history = [{"epoch": n, "val_loss": loss, "train_loss": 0.01} for n, loss in enumerate(losses, 1)]
-    measured = proportion("accuracy", np.arange(10_000) < hits)
-    monkeypatch.setattr(cnn, "score", lambda run: measured)
+    runs = [SimpleNamespace(history=lambda: history, hits=count) for count in hits]
+    monkeypatch.setattr(cnn, "score", lambda run: proportion("accuracy", np.arange(10_000) < run.hits))
     monkeypatch.setattr(cnn, "parameters", lambda run: 356_234)
-    return " ".join(cnn._what_it_reached(SimpleNamespace(history=lambda: history), 0.99, True))  # type: ignore[arg-type]
+    return " ".join(cnn._what_it_reached(context(Path(), "C10"), runs))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("hits", "words"),
     [
-        (9950, ("reaches the goal", "lies above it")),
-        (9905, ("reaches the goal", "on both sides of it")),
-        (9895, ("misses the goal", "on both sides of it")),
-        (9800, ("misses the goal", "lies below it")),
+        (9950, "is reached and lies below the 95 % interval (0.9934 to"),
+        (9905, "is reached and lies inside the 95 % interval"),
+        (9895, "is missed and lies inside the 95 % interval"),
+        (9800, "is missed and lies above the 95 % interval"),
     ],
 )
-def test_the_goal_is_judged_with_its_interval(
-    hits: int, words: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+def test_the_goal_is_judged_with_its_interval(hits: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"The goal of 0.99 {words}" in told_of([hits], monkeypatch)
+
+
+def test_the_deck_s_figure_is_placed_by_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "The deck's 0.9932 lies above the 95 % interval (0.9882 to 0.9920)" in told_of([9903], monkeypatch)
+    assert "The deck's 0.9932 lies inside the 95 % interval" in told_of([9925], monkeypatch)
+
+
+def test_several_seeds_are_judged_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = told_of([9903, 9925, 9895], monkeypatch)
+    assert "images 0.9908 (mean of 3 seeds, 0.9895 to 0.9925)" in said
+    assert (
+        "The goal of 0.99 is reached by 2 of 3 seeds and lies below the 95 % interval of 1 of 3 seeds and "
+        "inside the 95 % interval of 2 of 3 seeds."
+    ) in said
+    assert (
+        "The deck's 0.9932 lies inside the 95 % interval of 1 of 3 seeds and above the 95 % interval of 2 of "
+        "3 seeds"
+    ) in said
+
+
+def test_the_way_of_the_validation_loss_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "still fell in the last epoch" in told_of([9950], monkeypatch)
+    assert "was least in epoch 1 of 2 (0.0500)" in told_of([9950], monkeypatch, (0.05, 0.1))
+
+
+def test_c10_is_trained_from_three_seeds_and_its_test_loss_stands_beside_the_deck_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = told_of(hits, [0.1, 0.05], monkeypatch)
-    assert all(word in said for word in words)
+    run = context(tmp_path).train("mnist-cnn", "digits", settings={"total_epochs": 1}, train_images=100)
+    seeds: list[int] = []
+
+    def train(self: Context, recipe: str, data: str, **options: Any) -> api.Run:
+        seeds.append(options["seed"])
+        return run
+
+    monkeypatch.setattr(Context, "train", train)
+    rows = {row.name: row for row in cnn.c10(context(tmp_path, "C10", seed=5)).rows}
+    assert seeds == [5, 6, 7]
+    assert rows["accuracy"].n == 3
+    scores = run.evaluate().scores["test"]
+    assert scores.accuracy.interval is not None
+    for seed in seeds:
+        row = rows[f"accuracy, seed {seed}"]
+        assert (row.low, row.high) == (scores.accuracy.interval.low, scores.accuracy.interval.high)
+    assert rows["test loss"].measured == pytest.approx(scores["log_loss"].value)
+    assert rows["test loss"].reported == 0.0209
+    assert rows["validation loss"].reported is None  # the deck validates on the test images (E03)
+    seeds.clear()
+    cnn.c10(context(tmp_path, "C10", quick=True))
+    assert seeds == [0]
 
 
-def test_the_course_of_the_validation_loss_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "still fell in the last epoch" in told_of(9950, [0.1, 0.05], monkeypatch)
-    assert "was least in epoch 1 of 2 (0.0500)" in told_of(9950, [0.05, 0.1], monkeypatch)
+def test_c12_says_that_its_batch_size_is_no_deck_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = context(tmp_path).train("fashion-cnn", "digits", train_images=100)
+    monkeypatch.setattr(Context, "train", lambda *_, **__: run)
+    assert (
+        "names no batch size: here its framework's default, 32."
+        in cnn.c12(context(tmp_path, "C12")).notes[-1]
+    )
 
 
-def test_the_later_rule_is_named() -> None:
-    assert "lags behind" in ninety_nine._which_is_later(8, 3)
-    assert "there first" in ninety_nine._which_is_later(3, 8)
-    assert "same epoch" in ninety_nine._which_is_later(3, 3)
+def test_the_later_rule_is_named_where_both_were_satisfied() -> None:
+    def told(**epochs: int) -> str:
+        return ninety_nine._which_is_later(epochs)
+
+    assert "lags behind" in told(training=8, validation=3)
+    assert "there first" in told(training=3, validation=8)
+    assert "same epoch" in told(training=3, validation=3)
+    assert "Only validation accuracy got there" in told(validation=3)
+    assert "Neither rule was satisfied" in told()
+
+
+def test_an_unreached_goal_is_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both trainings end with the recipe's epochs, which says nothing about the rules."""
+
+    def run(train: float, val: float) -> SimpleNamespace:
+        row = {"epoch": 20, "train_accuracy": train, "val_accuracy": val}
+        return SimpleNamespace(history=lambda: [row])
+
+    monkeypatch.setattr(ninety_nine, "score", lambda run: proportion("accuracy", np.arange(100) < 98))
+    stopped = {"training": run(0.98, 0.985), "validation": run(0.98, 0.985)}
+    said = ninety_nine._what_c11_shows(context(Path()), stopped, [run(1, 1)], run(1, 1))  # type: ignore[arg-type, list-item]
+    assert "training accuracy has not reached it in epoch 20" in said[0]
+    assert "Neither rule was satisfied" in said[1]
 
 
 def test_the_chart_marks_the_epoch_in_which_each_rule_is_satisfied() -> None:

@@ -81,18 +81,38 @@ def test_a_stored_result_has_the_reported_figures_of_the_catalog(id_: str) -> No
         assert rows[reported.name].reported == reported.value
 
 
-@pytest.mark.parametrize("id_", sorted(RESULTS))
-def test_every_stored_result_is_in_one_chapter(id_: str) -> None:
+@pytest.mark.parametrize("id_", sorted(CATALOG))
+def test_every_experiment_is_in_one_chapter(id_: str) -> None:
     included = [chapter.name for chapter in CHAPTERS if f"generated/{id_}.md\n" in chapter.read_text("utf-8")]
     assert len(included) == 1
 
 
-def test_chapters_include_only_what_is_stored(tmp_path: Path) -> None:
+def test_chapters_include_only_what_is_written(tmp_path: Path) -> None:
     load_writer().write(tmp_path)
     written = {path.name for path in tmp_path.iterdir()}
     for chapter in CHAPTERS:
-        for name in re.findall(r"```\{include\} generated/(C\d\d\.md|table\.md)", chapter.read_text("utf-8")):
-            assert name in written, f"{chapter.name} includes {name}"
+        for name in re.findall(r"```\{include\} generated/(\S+)", chapter.read_text("utf-8")):
+            assert name in written | {"knobs.md"}, f"{chapter.name} includes {name}"
     table = (tmp_path / "table.md").read_text("utf-8")
-    for id_ in RESULTS:
+    for id_ in CATALOG:
         assert f"| {id_} |" in table
+
+
+def test_what_is_not_stored_is_said_not_to_be_measured(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    load_writer().write(tmp_path, tmp_path / "results")
+    text = (tmp_path / "C20.md").read_text("utf-8")
+    assert "*Not measured here yet.*" in text
+    assert "| accuracy | 0.841–0.843 |" in text
+    assert "| C20 | not measured here yet |" in (tmp_path / "table.md").read_text("utf-8")
+
+
+def test_the_table_of_errors_has_each_of_the_decks_errors(tmp_path: Path) -> None:
+    load_writer().write(tmp_path)
+    lines = (tmp_path / "errors.md").read_text("utf-8").splitlines()[2:]
+    assert {line.split(" | ")[0] for line in lines} == {f"| E{number:02d}" for number in range(1, 14)}
+    for experiment in CATALOG.values():
+        for number in experiment.errors:
+            assert any(line.startswith(f"| {number} | ") and experiment.id in line for line in lines)
+    (listed,) = (line for line in lines if line.startswith("| E07"))
+    assert listed.startswith("| E07 | C16, C17, C18, C19, C20, C21, C22, C23 | No shuffling")

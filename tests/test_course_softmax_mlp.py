@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -168,8 +169,58 @@ def test_overlapping_ranges_are_not_ranked() -> None:
 def test_the_ranking_follows_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlp, "accuracies_of", np.array)
     assert "no ranking" in mlp._ranking([0.98, 0.985], [0.982, 0.984], "a", "b")  # type: ignore[list-item]
-    assert mlp._ranking([0.99, 0.992], [0.982, 0.984], "a", "b").endswith("more than the seeds differ.")  # type: ignore[list-item]
+    apart = mlp._ranking([0.99, 0.991, 0.992], [0.982, 0.983, 0.984], "a", "b")  # type: ignore[list-item]
+    assert apart.endswith("with 3 and 3 seeds chance alone does that in one case of 10.")
     assert "one seed cannot rank" in mlp._ranking([0.99], [0.98], "a", "b")  # type: ignore[list-item]
+
+
+def test_chance_leaves_the_ranges_of_three_and_three_seeds_apart_in_one_case_of_ten() -> None:
+    deals = list(combinations(range(6), 3))
+    apart = [deal for deal in deals if not held_out.overlap(deal, sorted(set(range(6)) - set(deal)))]
+    assert len(deals) / len(apart) == 10
+
+
+def test_dropout_is_chosen_by_validation_accuracy_and_told_with_its_test_accuracy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(val: float, loss: float, test: float) -> Any:
+        return SimpleNamespace(history=lambda: [{"val_accuracy": val, "val_loss": loss}], test=test)
+
+    monkeypatch.setattr(mlp, "accuracies_of", lambda runs: np.array([each.test for each in runs]))
+    variants = {
+        "dropout 0.1": [run(0.981, 0.09, 0.984), run(0.981, 0.09, 0.986)],
+        "dropout 0.2": [run(0.983, 0.08, 0.982), run(0.983, 0.08, 0.983)],
+        "dropout 0.3": [run(0.980, 0.07, 0.9825), run(0.980, 0.07, 0.985)],
+    }
+    chosen, against_none, losses = mlp._what_dropout_does(variants, [run(0.98, 0.1, 0.98)] * 2)
+    assert chosen == (
+        "Best by validation accuracy, 0.9830, is dropout 0.2; on the test images it has 0.9825, and the ranges "
+        "of dropout 0.3 meet its own."
+    )
+    assert "dropout 0.2 against none: +0.25 points" in against_none
+    assert losses.endswith("0.0700, of dropout 0.3: less than 0.1000 without.")
+    *_, losses = mlp._what_dropout_does(variants, [run(0.98, 0.05, 0.98)] * 2)
+    assert "no less than 0.0500 without" in losses
+
+
+def test_c01_s_test_loss_stands_beside_the_deck_s_validation_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = digits_run(tmp_path, "mnist-softmax-best", total_epochs=3, early_stopping=None)
+    monkeypatch.setattr(Context, "train", lambda *_, **__: run)
+    rows = {row.name: row for row in softmax.c01(context(tmp_path, "C01")).rows}
+    assert rows["test loss"].reported == 0.2612
+    assert rows["test loss"].measured == pytest.approx(run.evaluate().scores["test"]["log_loss"].value)
+    assert rows["validation loss"].reported is None
+    first, last = run.history()[0], run.history()[-1]
+    for which, row in (("first", first), ("last", last)):
+        columns = (row["train_loss"], row["train_accuracy"], row["val_loss"], row["val_accuracy"])
+        assert rows[f"history, {which} epoch"].measured == ", ".join(f"{value:.4f}" for value in columns)
+
+
+def test_a_distance_from_the_deck_s_figure_has_a_side() -> None:
+    assert softmax._distance(0.9248, 0.8947) == "3.01 points above"
+    assert softmax._distance(0.89, 0.8947) == "0.47 points below"
 
 
 def test_the_verdict_on_the_deck_s_rate_follows_the_numbers() -> None:
@@ -223,6 +274,13 @@ def test_the_rule_goes_up_while_it_overfits_and_down_if_it_underfits(
     gaps: dict[float, float], path: list[float]
 ) -> None:
     assert dropout_rates.follow(gaps, 0.2) == path
+
+
+def test_the_gap_may_grow_with_the_rate() -> None:
+    run: Any = None
+    trials = {rate: dropout_rates.Trial(run, 0.9 + rate, 0.9) for rate in (0.1, 0.2)}
+    said = dropout_rates._what_the_rule_does(trials, [0.2], 0.1)
+    assert "From 0.1 to 0.2 the gap goes from 10.0 to 20.0 points" in said[1]
 
 
 def test_what_is_known_is_asked_with_dropout_off(tmp_path: Path) -> None:

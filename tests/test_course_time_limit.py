@@ -36,6 +36,17 @@ def test_full_results_come_before_shortened_and_shortened_before_quick(tmp_path:
     assert "shortened run of 2026-01-01" in page.provenance(kinds[1])
 
 
+def test_a_page_ends_with_the_command_that_made_it() -> None:
+    assert page.command(result()) == "photopic course run C16"
+    assert (
+        page.command(result(time_limit_s=300, seed=3)) == "photopic course run C16 --time-limit 5m --seed 3"
+    )
+    assert page.command(result(quick=True)) == "photopic course run C16 --quick"
+    text = page.markdown_body(result(time_limit_s=300, machine={"device": "cpu", "threads": 1}))
+    assert text.splitlines()[-1].startswith("*`photopic course run C16 --time-limit 5m`: shortened run of")
+    assert "cpu, 1 thread, photopic" in text
+
+
 def test_a_limit_is_refused_where_it_has_no_effect() -> None:
     with pytest.raises(ConfigError, match=r"no effect on C31. It has one on C16, C17"):
         runner.run(["C31"], time_limit="10m")

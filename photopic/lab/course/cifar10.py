@@ -6,13 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from photopic.api import augment_sheet, model_summary
 from photopic.lab.course.budget import Plan
 from photopic.lab.course.cifar_graph import has_tensorboard, named_blocks
 from photopic.lab.course.cifar_training import (
     DATA,
-    FULL,
+    EPOCHS,
     accuracy,
     network,
     notes,
@@ -28,10 +29,12 @@ from photopic.lab.course.trainings import curves, epochs
 
 if TYPE_CHECKING:
     from photopic.api import Run
+    from photopic.data.dataset import DataSet
 
 SIGMOID, RELU = "cifar10-deep-sigmoid", "cifar10-deep-relu"
 XAVIER, NORM = "cifar10-deep-xavier", "cifar10-deep-norm"
-L2 = {"regularizer.l2": 5e-4, "regularizer.biases": True}
+L2 = {"regularizer.l2": 2.5e-4, "regularizer.biases": True}
+"""The deck's 5e-4 · ½Σv²; `l2` is the λ of λΣw² (E11)."""
 AUGMENT = {
     "augment.width_shift_range": 0.1,
     "augment.height_shift_range": 0.1,
@@ -40,9 +43,11 @@ AUGMENT = {
     "augment.zoom_range": [0.9, 1.1],
     "augment.brightness_range": [0.8, 1.2],
 }
-DECKS_EPOCH, GUESSING = 61, 0.15
-"""The first epoch that the deck prints of C16; training accuracy up to which a network is said to guess."""
-PROBED = BATCH = 128
+DECKS_STEPS, DECKS_EPOCH = 50_000 // 128, 61
+"""Steps of the decks' epoch, its last partial batch dropped (E07); the first epoch that is printed of C16."""
+GUESSING = 0.15
+"""Training accuracy up to which a network is said to guess."""
+PROBED = 128
 """Training images, a batch of the decks, whose gradients are looked at."""
 
 
@@ -68,11 +73,14 @@ def c16(context: Context) -> Outcome:
 
 
 def _still_guessing(run: Run) -> str:
-    steps, decks = epochs(run)[-1]["step"], DECKS_EPOCH * math.ceil(FULL.train / BATCH)
     return (
-        f" A loss of {math.log(10):.4f} is that of guessing, and in {steps:,} steps it has not left that "
-        f"plateau; the deck's figures are from after {decks:,}."
+        f" A loss of {math.log(10):.4f} is that of guessing, and in {_steps(run):,} steps it has not left "
+        f"that plateau; the deck's figures are from after {DECKS_EPOCH * DECKS_STEPS:,}."
     )
+
+
+def _steps(run: Run) -> int:
+    return int(epochs(run)[-1]["step"])
 
 
 # ---- C17 to C19: why ten convolutions do not learn, and what helps -----------------------------------------
@@ -87,16 +95,15 @@ def c17(context: Context) -> Outcome:
         rows=(*_not_learning_rows(context, run), *_signal_rows(context, signals)),
         figures=(
             _signal_drawing(context, {"sigmoid, σ = 0.01": signals}, "C17: gradients vanish"),
-            _curves(context, {"C17": run}, "C17: nothing is learned"),
+            _curves(context, {"C17": run}, "C17: loss and accuracy"),
         ),
         sentences=(
             f"The loss ends at {run.history()[-1]['train_loss']:.4f}; the logarithm of 10, which guessing "
-            f"costs, is {math.log(10):.4f}. {_what_it_answers(run)}",
-            f"Before the first step the gradient of the first layer's weights is {signals[0].gradient:.1e}, "
-            f"{_times(fall)} smaller than the last layer's: each sigmoid's slope is at most 1/4, and each "
-            "layer's small weights take their part too.",
-            f"Upwards it is the same: at the last layer outputs differ between images by "
-            f"{signals[-2].difference:.1e} of their size.",
+            f"costs, is {math.log(10):.4f}. {_what_it_answers(run)} {_how_long(run)}",
+            f"Before the first step the gradient of the last layer's weights is {signals[-1].gradient:.1e}, "
+            f"that of the first layer's {signals[0].gradient:.1e}, a ratio of {fall:.1e}: each sigmoid's "
+            "slope is at most 1/4, and each layer's small weights take their part too.",
+            _on_the_way_up(signals),
         ),
         notes=notes(context, run),
     )
@@ -112,15 +119,14 @@ def c18(context: Context) -> Outcome:
         rows=(*_not_learning_rows(context, run), *_signal_rows(context, relu)),
         figures=(
             _signal_drawing(context, told, "C18: ReLU, the same small weights"),
-            _curves(context, {"C18": run}, "C18: nothing is learned"),
+            _curves(context, {"C18": run}, "C18: loss and accuracy"),
         ),
         sentences=(
-            f"With ReLU the first layer's gradient is {relu[0].gradient:.1e}: {_times(ratio)} that of "
-            f"sigmoids; yet the loss ends at {run.history()[-1]['train_loss']:.4f} beside {math.log(10):.4f} "
-            f"of guessing. {_what_it_answers(run)}",
-            f"At the last convolution outputs differ between images by {relu[-2].difference:.1e} of their "
-            "size: weights of σ = 0.01 make each layer's signal smaller than the one before, until the "
-            "biases are all that is left.",
+            f"Before the first step the first layer's gradient is {relu[0].gradient:.1e} with ReLU: "
+            f"{_times(ratio)} that of sigmoids.",
+            _on_the_way_up(relu),
+            f"The loss ends at {run.history()[-1]['train_loss']:.4f} beside {math.log(10):.4f} of guessing. "
+            f"{_what_it_answers(run)} {_how_long(run)}",
         ),
         notes=notes(context, run),
     )
@@ -138,16 +144,40 @@ def c19(context: Context) -> Outcome:
             _signal_drawing(
                 context, {"Xavier": xavier, "σ = 0.01 (C18)": small}, "C19: weights that suit the layers"
             ),
-            _curves(context, {"Xavier": run}, "C19: it learns"),
+            _curves(context, {"Xavier": run}, "C19: loss and accuracy"),
         ),
         sentences=(
-            f"Outputs of the last convolution differ between images by {xavier[-2].difference:.2f} of their "
-            f"size, with σ = 0.01 by {small[-2].difference:.1e}; so the loss falls to "
-            f"{last['train_loss']:.4f} in {len(run.history())} epochs.",
-            f"Training accuracy ends at {last['train_accuracy']:.4f}, test accuracy at {accuracy(run):.4f}"
-            + (": it overfits." if last["train_accuracy"] - accuracy(run) > 0.1 else "."),
+            f"Outputs of the last convolution differ between images by {xavier[-2].difference:.1e} of their "
+            f"size, with σ = 0.01 by {small[-2].difference:.1e}; after {len(run.history())} epochs the loss "
+            f"is {last['train_loss']:.4f} beside {math.log(10):.4f} of guessing.",
+            _what_it_learned(last["train_accuracy"], accuracy(run)) + f" {_how_long(run)}",
         ),
         notes=notes(context, run),
+    )
+
+
+def _what_it_learned(known: float, tested: float) -> str:
+    """known, tested: accuracy on the training images and on the test images."""
+    said = f"Training accuracy ends at {known:.4f}, test accuracy at {tested:.4f}"
+    if known < GUESSING:
+        return f"{said}: that is guessing."
+    return f"{said}: it overfits." if known - tested > 0.1 else f"{said}."
+
+
+def _how_long(run: Run) -> str:
+    """How much of the deck's training this is; a short one proves nothing about a long one."""
+    steps, decks = _steps(run), EPOCHS * DECKS_STEPS
+    too_few = " Too few to say what more would do." if steps < decks / 2 else ""
+    return f"These are {steps:,} steps; the deck's {EPOCHS} epochs are {decks:,}.{too_few}"
+
+
+def _on_the_way_up(signals: list[LayerSignal]) -> str:
+    """What the convolutions let through of the differences between images, before the first step."""
+    first, last = signals[0].difference, signals[-2].difference
+    return (
+        f"On the way up outputs differ between images by {first:.1e} of their size behind the first "
+        f"convolution and by {last:.1e} behind the last"
+        + (": what is left is nearly the same for all images." if last < 0.01 else ".")
     )
 
 
@@ -180,15 +210,21 @@ def _times(factor: float) -> str:
 
 def _signals(context: Context, recipe: str) -> list[LayerSignal]:
     dataset = context.dataset(DATA)
-    rows = np.linspace(0, len(dataset.index.labels) - 1, PROBED).astype(int)
+    rows = training_rows(dataset, PROBED)
     images = np.stack([dataset.image(int(row)) for row in rows])
     return layer_signals(
         network(context, recipe), images, dataset.index.labels[rows], classes=10, seed=context.seed
     )
 
 
+def training_rows(dataset: DataSet, count: int) -> NDArray[np.int64]:
+    """`count` training images, evenly spaced over all of them."""
+    rows = dataset.usable[dataset.index.splits[dataset.usable] == "train"]
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
+
+
 def _signal_rows(context: Context, signals: list[LayerSignal]) -> list[Row]:
-    note = f"root mean square, before the first step, {PROBED} images"
+    note = f"root mean square, before the first step, {PROBED} training images"
     return [
         context.row("gradient, first layer", signals[0].gradient, note=note),
         context.row("gradient, last layer", signals[-1].gradient, note=note),
@@ -257,17 +293,12 @@ def c22(context: Context) -> Outcome:
     run, before = _with_l2(context, plan, **AUGMENT), _with_l2(context, plan)
     outcome = _beside(context, {"augmented": run, "not (C21)": before}, "C22: augmentation", [])
     dataset = context.dataset(DATA)
-    sheet = augment_sheet(
-        [dataset.image(row) for row in (0, len(dataset.index.labels) // 3)], [], recipe=run.recipe, thumb=64
-    )
+    images = [dataset.image(int(row)) for row in training_rows(dataset, 2)]
+    sheet = augment_sheet(images, [], recipe=run.recipe, thumb=64)
     drawing = context.draw(
         "augmented.png", "Two training images as they are, and as the network sees them", sheet
     )
     known, known_before = (each.history()[-1]["train_accuracy"] for each in (run, before))
-    sentence = (
-        f"What it learns from is harder: training accuracy ends at {known:.4f}, without augmentation at "
-        f"{known_before:.4f}."
-    )
     note = (
         "The deck names the kinds of augmentation without numbers. Here: shifts of 10 %, rotation by 15°, "
         "perspective (distortion 0.3) for half of the images, zoom 0.9 to 1.1, brightness 0.8 to 1.2."
@@ -275,10 +306,16 @@ def c22(context: Context) -> Outcome:
     return outcome.model_copy(
         update={
             "figures": (*outcome.figures, drawing),
-            "sentences": (sentence, *outcome.sentences),
+            "sentences": (_with_and_without(known, known_before), *outcome.sentences),
             "notes": (*outcome.notes, note),
         }
     )
+
+
+def _with_and_without(known: float, known_before: float) -> str:
+    """known, known_before: accuracy on the images that were learned from, augmented and not."""
+    harder = ": what it learns from is harder" if known < known_before else ""
+    return f"Training accuracy ends at {known:.4f}, without augmentation at {known_before:.4f}{harder}."
 
 
 def _with_l2(context: Context, plan: Plan, **settings: object) -> Run:
@@ -302,7 +339,7 @@ def _beside(
         figures=(_curves(context, variants, title),),
         sentences=(
             *sentences,
-            f"After {len(run.history())} epochs test accuracy is {accuracy(run):.4f}, {points(gain)} beside "
+            f"After {len(run.history())} epochs test accuracy is {accuracy(run):.4f}, {points(gain)} against "
             f"{accuracy(before):.4f}, {name}.",
             f"The gap between training and validation accuracy is "
             f"{points(last['train_accuracy'] - last['val_accuracy'])}; {name}: "

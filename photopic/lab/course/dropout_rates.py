@@ -121,7 +121,7 @@ def _what_the_rule_does(trials: dict[float, Trial], path: list[float], best: flo
     return (
         f"At a rate of {path[0]} training accuracy lies {100 * start.gap:.1f} points above validation; the "
         f"rule moves {moved}.",
-        f"From {least} to {most} the gap falls from {100 * trials[least].gap:.1f} to "
+        f"From {least} to {most} the gap goes from {100 * trials[least].gap:.1f} to "
         f"{100 * trials[most].gap:.1f} points, while validation accuracy goes from "
         f"{trials[least].val_accuracy:.4f} to {trials[most].val_accuracy:.4f}.",
         f"Best on validation is {best} with {trials[best].val_accuracy:.4f}"

@@ -73,7 +73,13 @@ def accuracies_of(runs: Sequence[Run]) -> np.ndarray:
 
 def accuracy_row(context: Context, runs: Sequence[Run], name: str = "accuracy") -> Row:
     """The test accuracy: of one run with its interval, of several their mean with lowest and highest."""
-    return score_row(context, name, runs[0]) if len(runs) == 1 else over_seeds(context, name, runs)
+    return _score_of(context, runs, name, "accuracy")
+
+
+def _score_of(context: Context, runs: Sequence[Run], name: str, measure: str) -> Row:
+    if len(runs) == 1:
+        return score_row(context, name, runs[0], measure)
+    return over_seeds(context, name, runs, measure)
 
 
 def last(runs: Sequence[Run], column: str) -> float:
@@ -89,10 +95,9 @@ def history_rows(context: Context, runs: Sequence[Run]) -> list[Row]:
     ]
 
 
-def loss_row(context: Context, run: Run) -> Row:
+def loss_row(context: Context, runs: Sequence[Run]) -> Row:
     """Cross-entropy on the test images: what the decks' validation losses are, for they validate there."""
-    note = "what the deck calls validation loss: it validates on the test images"
-    return score_row(context, "test loss", run, "log_loss", note=note)
+    return _score_of(context, runs, "test loss", "log_loss")
 
 
 def parameters(run: Run) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,6 @@ def c03(context: Context) -> Outcome:
     softmax = train_seeds(context, "mnist-softmax")
     matrix, bias = collapse(Predictor.load(runs[0]).model)
     gap = _distance_to_collapsed(runs[0], matrix, bias)
-    values, one_layer = accuracies_of(runs), accuracies_of(softmax)
     rows = (
         accuracy_row(context, runs),
         accuracy_row(context, softmax, "accuracy, softmax regression (C02)"),
@@ -63,9 +63,9 @@ def c03(context: Context) -> Outcome:
         rows=rows,
         figures=(_curves(context, {"two linear layers": runs, "none (C02)": softmax}, "C03: layers alone"),),
         sentences=(
-            f"Two hidden layers without activations make {points(values.mean() - one_layer.mean())} of "
-            "difference to none, for "
-            f"{parameters(runs[0]) / parameters(softmax[0]):.0f} times the parameters.",
+            f"Two hidden layers without activations have "
+            f"{parameters(runs[0]) / parameters(softmax[0]):.0f} times the parameters of none.",
+            _ranking(runs, softmax, "two layers", "none"),
             f"Multiplied with each other, the three matrices are one of {matrix.shape[0]}×{matrix.shape[1]}: "
             f"it gives the same logits for all test images, to {gap:.0e}.",
         ),
@@ -121,7 +121,7 @@ def c05(context: Context) -> Outcome:
         {"Glorot": runs, "uniform ±0.05 (C04)": uniform},
         "C05: Xavier's initialisation",
         f"Glorot's bounds are ±{glorot_bound(784, 256):.3f}, ±{glorot_bound(256, 256):.3f} and "
-        f"±{glorot_bound(256, 10):.3f}, so ±0.05 was not far off: after one epoch validation accuracy is "
+        f"±{glorot_bound(256, 10):.3f} instead of ±0.05; after one epoch validation accuracy is "
         f"{_first(runs):.4f} against {_first(uniform):.4f}.",
         _ranking(runs, uniform, "Glorot", "uniform weights"),
     )
@@ -165,36 +165,40 @@ def with_dropout(context: Context, rate: float, **settings: float) -> list[Run]:
 
 
 def c07(context: Context) -> Outcome:
-    """Three rates, and none."""
+    """Three rates, chosen from by validation accuracy, and none."""
     variants = {f"dropout {rate}": with_dropout(context, rate) for rate in RATES}
     without = train_seeds(context, "mnist-deep-mlp")
-    accuracies = {name: accuracies_of(runs) for name, runs in variants.items()}
-    best = max(accuracies, key=lambda name: float(accuracies[name].mean()))
-    close = [name for name in variants if name != best and overlap(accuracies[name], accuracies[best])]
-    rows = [accuracy_row(context, runs, f"accuracy, {name}") for name, runs in variants.items()]
-    rows.append(accuracy_row(context, without, "accuracy, no dropout (C06)"))
+    everything = variants | {"no dropout (C06)": without}
+    rows = [accuracy_row(context, runs, f"accuracy, {name}") for name, runs in everything.items()]
     rows += [
-        context.row(f"validation loss, {name}", last(runs, "val_loss"))
-        for name, runs in (variants | {"no dropout (C06)": without}).items()
+        context.row(f"validation {what}, {name}", last(runs, f"val_{what}"), note="last epoch")
+        for what in ("accuracy", "loss")
+        for name, runs in everything.items()
     ]
-    losses = {name: last(runs, "val_loss") for name, runs in variants.items()}
-    low = min(losses, key=lambda name: losses[name])
     return Outcome(
         rows=tuple(rows),
         figures=(_curves(context, variants | {"none (C06)": without}, "C07: dropout"),),
-        sentences=(
-            f"Best on the test images is {best}, {points(_mean_gain(variants[best], without))} beside none; "
-            + (
-                f"the ranges of {' and '.join(close)} meet its own."
-                if close
-                else "its worst seed is better than the others' best."
-                if len(without) > 1
-                else "one seed cannot rank them."
-            ),
-            f"Plainer is the validation loss: {last(without, 'val_loss'):.4f} without dropout, "
-            f"{losses[low]:.4f} with {low}.",
-        ),
+        sentences=_what_dropout_does(variants, without),
         notes=notes(context, without[0]),
+    )
+
+
+def _what_dropout_does(variants: Mapping[str, Sequence[Run]], without: Sequence[Run]) -> tuple[str, ...]:
+    """variants: dropout and its rate → runs. The rate is chosen on validation images, not on the test's."""
+    known = {name: last(runs, "val_accuracy") for name, runs in variants.items()}
+    best = max(known, key=lambda name: known[name])
+    values = accuracies_of(variants[best])
+    close = [name for name in variants if name != best and overlap(accuracies_of(variants[name]), values)]
+    losses = {name: last(runs, "val_loss") for name, runs in variants.items()}
+    least, plain = min(losses, key=lambda name: losses[name]), last(without, "val_loss")
+    order = "less" if losses[least] < plain else "no less"
+    return (
+        f"Best by validation accuracy, {known[best]:.4f}, is {best}; on the test images it has "
+        f"{values.mean():.4f}"
+        + (f", and the ranges of {' and '.join(close)} meet its own." if close and len(values) > 1 else "."),
+        _ranking(variants[best], without, best, "none"),
+        f"The least validation loss with dropout is {losses[least]:.4f}, of {least}: {order} than "
+        f"{plain:.4f} without.",
     )
 
 
@@ -279,10 +283,17 @@ def _mean_gain(runs: Sequence[Run], others: Sequence[Run]) -> float:
 
 
 def _ranking(runs: Sequence[Run], others: Sequence[Run], name: str, other: str) -> str:
-    """Whether the seeds can tell two configurations apart."""
+    """Whether the seeds can tell two configurations apart.
+
+    Of the C(a + b, a) ways to deal equally good seeds out to two groups, two leave the ranges apart.
+    """
     gain = f"On the test images {name} against {other}: {points(_mean_gain(runs, others))}"
     if len(runs) == 1:
         return f"{gain}; one seed cannot rank them."
     if overlap(accuracies_of(runs), accuracies_of(others)):
         return f"{gain}, and the ranges of the seeds meet: no ranking."
-    return f"{gain}, more than the seeds differ."
+    chance = 2 / math.comb(len(runs) + len(others), len(runs))
+    return (
+        f"{gain}, and the ranges of the seeds do not meet; with {len(runs)} and {len(others)} seeds chance "
+        f"alone does that in one case of {1 / chance:.0f}."
+    )

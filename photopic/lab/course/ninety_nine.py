@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,21 +126,28 @@ def _what_c11_shows(
     return (
         f"The goal is {goal:g}: {', '.join(words)}; {tested['training']:.4f} and "
         f"{tested['validation']:.4f} of the test images are right then.",
-        _which_is_later(last["training"]["epoch"], last["validation"]["epoch"]),
+        _which_is_later({name: last[name]["epoch"] for name in MONITORS if reached[name]}),
         f"{len(fast)} small networks with {min(members):.4f} to {max(members):.4f} each are right on "
         f"{measured.value:.4f} together, which {verdict} the deck's {told:.4f}; that lies {inside} the 95 % "
         f"interval of {measured.interval.low:.4f} to {measured.interval.high:.4f}.",
     )
 
 
-def _which_is_later(training: int, validation: int) -> str:
-    """What the epochs in which the two rules stopped say about them."""
-    if training > validation:
+def _which_is_later(epochs: Mapping[str, int]) -> str:
+    """What the epochs in which the goal was reached say about the two rules.
+
+    epochs: name of a rule → epoch; a rule whose goal was not reached is not in it.
+    """
+    if not epochs:
+        return "Neither rule was satisfied before the epochs were over."
+    if len(epochs) == 1:
+        return f"Only {next(iter(epochs))} accuracy got there before the epochs were over."
+    if epochs["training"] > epochs["validation"]:
         return (
             "Training accuracy is counted while dropout is at work and weights still change, so it lags "
             "behind: the deck's callback trains longer than its goal asks for."
         )
-    if training < validation:
+    if epochs["training"] < epochs["validation"]:
         return "Training accuracy is there first: the deck's callback stops before new images are that good."
     return "Both rules stop in the same epoch."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -10,6 +10,7 @@ from photopic.lab.course.experiment import Experiment, Row, show
 from photopic.lab.course.store import Result
 
 COLUMNS = ("quantity", "reported", "measured", "interval", "n", "note")
+NOT_MEASURED = "not measured here yet"
 
 _TITLE = "The course: reported and measured"
 _STYLE = """
@@ -38,16 +39,26 @@ def markdown_body(result: Result, figures: str = "") -> str:
     notes = [_paragraph(note) for note in result.outcome.notes]
     notes += [f"{number}: {_paragraph(text)}" for number, text in result.errors.items()]
     if notes:
-        parts.append("\n".join(f"- {note}" for note in notes))
-    parts.append(f"*{provenance(result)}*")
+        parts.append(_list(notes))
+    parts.append(f"*`{command(result)}`: {provenance(result)}*")
     return "\n\n".join(part for part in parts if part)
+
+
+def command(result: Result) -> str:
+    """The command that makes this result, with the time limit that it was given."""
+    cut = "--quick" if result.quick else ""
+    if result.time_limit_s is not None:
+        cut = f"--time-limit {result.time_limit_s / 60:g}m"
+    seed = f"--seed {result.seed}" if result.seed else ""
+    return " ".join(filter(None, ("photopic course run", result.id, cut, seed)))
 
 
 def provenance(result: Result) -> str:
     """When and how it was measured, in one line."""
     trained = sum(training.seconds for training in result.trainings)
     times = f"{result.seconds:.1f} s" + (f", trainings {trained:.0f} s" if result.trainings else "")
-    device = f"{result.machine.get('device', '?')}, {result.machine.get('threads', '?')} threads"
+    threads = result.machine.get("threads", "?")
+    device = f"{result.machine.get('device', '?')}, {threads} thread{'' if threads == 1 else 's'}"
     return (
         f"{result.mode} run of {result.date[:10]}, seed {result.seed}, {times}, {device}, "
         f"photopic {result.versions.get('photopic', '?')}, torch {result.versions.get('torch', '?')}"
@@ -60,6 +71,16 @@ def row_cells(row: Row) -> tuple[str, ...]:
     n = "" if row.n is None else f"{row.n:,}"
     reported = "" if row.reported is None else show(row.reported)
     return (row.name, reported, show(row.measured), interval, n, row.note)
+
+
+def markdown_not_measured(experiment: Experiment) -> str:
+    """What stands in place of `markdown_body` where no result is stored: what the decks reported."""
+    rows = [Row(name=told.name, reported=told.value, note=told.note) for told in experiment.reported]
+    parts = [markdown_table(COLUMNS, [row_cells(row) for row in rows])] if rows else []
+    parts.append(f"*{NOT_MEASURED.capitalize()}.*")
+    if experiment.errors:
+        parts.append(_list(f"{number}: {_paragraph(text)}" for number, text in experiment.errors.items()))
+    return "\n\n".join(parts)
 
 
 # ---- all results in one table ------------------------------------------------------------------------------
@@ -111,8 +132,26 @@ def _html_section(result: Result) -> str:
     return (
         f'<h2 id="{result.id}">{result.id} · {escape(result.title)}</h2>\n'
         f"<p>{escape(' '.join(result.outcome.sentences))}</p>\n{figures}\n"
-        f'<ul class="small">{items}</ul>\n<p class="small">{escape(provenance(result))}</p>'
+        f'<ul class="small">{items}</ul>\n<p class="small"><code>{escape(command(result))}</code>: '
+        f"{escape(provenance(result))}</p>"
     )
+
+
+def not_measured_row(experiment: Experiment) -> tuple[str, ...]:
+    """The line of `report_rows` for an experiment without a result."""
+    return (experiment.id, NOT_MEASURED, experiment.title, *("" for _ in COLUMNS[1:]))
+
+
+# ---- the decks' errors -------------------------------------------------------------------------------------
+
+
+def error_rows(experiments: Sequence[Experiment]) -> list[tuple[str, str, str]]:
+    """One tuple of texts for each thing that is wrong in the decks: its number, where, and what is right."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for experiment in experiments:
+        for number, text in experiment.errors.items():
+            where.setdefault((number, text), []).append(experiment.id)
+    return [(number, ", ".join(ids), text) for (number, text), ids in sorted(where.items())]
 
 
 # ---- tables ------------------------------------------------------------------------------------------------
@@ -138,6 +177,10 @@ def _cell(text: str) -> str:
     for sign in "|[]*<_":
         escaped = escaped.replace(sign, f"\\{sign}")
     return escaped
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
 
 
 def _paragraph(text: str) -> str:

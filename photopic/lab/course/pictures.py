@@ -84,6 +84,13 @@ def _counts(dataset: DataSet) -> str:
     return f"{(splits == 'train').sum()} / {(splits == 'test').sum()}"
 
 
+def _one_hot(dataset: DataSet) -> str:
+    """Shape of the training images' labels, as they are and with a column for each class."""
+    rows = dataset.usable[dataset.index.splits[dataset.usable] == "train"]
+    labels = dataset.index.labels[rows]
+    return f"{labels.shape} → {np.eye(len(dataset.class_names))[labels].shape}"
+
+
 def _digit(digit: np.ndarray) -> Figure:
     return value_table(digit, title="MNIST train image 0", inches=0.34)
 
@@ -97,6 +104,11 @@ def _first_photo(context: Context, cifar: DataSet) -> tuple[list[Row], Drawing, 
     rows = [
         context.row("CIFAR-10 images, train / test", _counts(cifar)),
         context.row("CIFAR-10 train image 0: first pixel", first),
+        context.row(
+            "CIFAR-10 training labels → one-hot",
+            _one_hot(cifar),
+            note="losses here take the numbers themselves",
+        ),
     ]
     name = cifar.class_names[cifar.index.labels[row]]
     title = f"CIFAR-10: a {name}, 32×32×3, its first pixel {first}"

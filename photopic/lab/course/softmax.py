@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from photopic.lab.course.held_out import (
     loss_row,
     notes,
     parameters,
-    points,
     train,
     train_seeds,
 )
@@ -62,7 +62,7 @@ def c01(context: Context) -> Outcome:
     """Train, keep the best, read it back, score it, and ask it about one test image drawn at random."""
     run = train(context, "mnist-softmax-best", quick_epochs=QUICK_EPOCHS)
     history = run.history()
-    best, last = next(row for row in history if row["best"]), history[-1]
+    best = next(row for row in history if row["best"])
     reloaded = _reload_best(run, context.seed)
     answer = run.class_names[int(reloaded.probs.argmax())]
     shown = Answer(
@@ -77,10 +77,9 @@ def c01(context: Context) -> Outcome:
         context.row("validation loss", best["val_loss"], note="of the best epoch"),
         context.row("validation loss, read back", reloaded.val_loss, note=f"{reloaded.name}.safetensors"),
         context.row("validation accuracy, read back", reloaded.val_accuracy),
-        context.row("validation loss, last epoch", last["val_loss"], note=f"epoch {last['epoch']}"),
-        context.row("validation accuracy, last epoch", last["val_accuracy"], note=f"epoch {last['epoch']}"),
+        *_history_rows(context, history),
         accuracy_row(context, [run]),
-        loss_row(context, run),
+        loss_row(context, [run]),
         _drawn_row(context, reloaded, answer),
         context.row("parameters", parameters(run)),
     ]
@@ -100,6 +99,21 @@ def c01(context: Context) -> Outcome:
             f"The table of all epochs: `photopic history` with the run's folder, {run.path.name}.",
         ),
     )
+
+
+def _history_rows(context: Context, history: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """First, best and last line of the history table."""
+    best = next(row for row in history if row["best"])
+    columns = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    note = "loss and accuracy of training, of validation"
+    return [
+        context.row(
+            f"history, {which} epoch",
+            ", ".join(f"{row[column]:.4f}" for column in columns),
+            note=f"epoch {row['epoch']}: {note}",
+        )
+        for which, row in (("first", history[0]), ("best", best), ("last", history[-1]))
+    ]
 
 
 def _reload_best(run: Run, seed: int) -> Reloaded:
@@ -181,12 +195,17 @@ def c02(context: Context) -> Outcome:
         figures=(context.draw("curves.png", "Validation cost and accuracy at two learning rates", graph),),
         sentences=(
             f"With Adam's own rate of 0.001 softmax regression reaches {values.mean():.4f}, "
-            f"{points(values.mean() - told)} beside the deck's figure.",
+            f"{_distance(float(values.mean()), told)} the deck's figure.",
             f"At a tenth of that rate it is {slow_score.value:.4f}, and the loss still falls by "
             f"{1 - losses[-1] / losses[-2]:.1%} in the last epoch{verdict}.",
         ),
         notes=notes(context, runs[0]),
     )
+
+
+def _distance(value: float, told: float) -> str:
+    """Of two accuracies, in percentage points: "3.01 points above"."""
+    return f"{100 * abs(value - told):.2f} points {'above' if value >= told else 'below'}"
 
 
 def _verdict(usual: float, slow: Measured, told: float) -> str:
