@@ -56,6 +56,11 @@ def _lines() -> Iterator[str]:
 
 
 def _where(knob: dict[str, Any]) -> str:
+    """What has it, and where that differs from the course's framework."""
+    return "<br>".join(filter(None, (_provider(knob), knob.get("deviation", ""))))
+
+
+def _provider(knob: dict[str, Any]) -> str:
     if "set" in knob:
         return "<br>".join(f"`{key}={_value(value)}`" for key, value in knob["set"].items())
     if "command" in knob:

@@ -195,6 +195,29 @@ def test_lrn_is_the_papers_formula() -> None:
         torch.testing.assert_close(layer(a)[:, i], wanted)
 
 
+def test_batch_norm_is_its_formula_with_moving_averages_in_inference() -> None:
+    layer = first({"type": "batch-norm", "momentum": 0.2, "eps": 0.01}, 3, 4).train()
+    gamma, beta = torch.tensor([0.5, 1.0, 2.0]), torch.tensor([1.0, 0.0, -1.0])
+    layer.load_state_dict({"weight": gamma, "bias": beta}, strict=False)
+    mean, var = np.zeros(3), np.ones(3)  # before the first batch
+    for number in range(3):
+        x = torch.randn(16, 3, 4, 4) * (number + 2) + number
+        of_batch = x.numpy().mean((0, 2, 3)), x.numpy().var((0, 2, 3))
+        torch.testing.assert_close(layer(x), normalised(x, *of_batch, gamma, beta))
+        n = x.numel() / 3
+        mean = 0.8 * mean + 0.2 * of_batch[0]
+        var = 0.8 * var + 0.2 * of_batch[1] * n / (n - 1)  # of what the batch was drawn from
+    x = torch.randn(5, 3, 4, 4)
+    torch.testing.assert_close(layer.eval()(x), normalised(x, mean, var, gamma, beta))
+
+
+def normalised(x: Tensor, mean: np.ndarray, var: np.ndarray, gamma: Tensor, beta: Tensor) -> Tensor:
+    """γ(x − μ)/√(σ² + ε) + β with ε = 0.01; statistics of each of 3 channels."""
+    shape = (1, 3, 1, 1)
+    mu, sigma2 = (torch.from_numpy(values.astype(np.float32)).view(shape) for values in (mean, var))
+    return gamma.view(shape) * (x - mu) / (sigma2 + 0.01).sqrt() + beta.view(shape)
+
+
 def test_batch_norm_can_do_without_scale_or_center() -> None:
     x = torch.randn(16, 3, 4, 4) * 2 + 1
     mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)

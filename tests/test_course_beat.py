@@ -15,14 +15,15 @@ from photopic.lab.course.beat_contest import Contest, _error_shares, verdict, wh
 from photopic.lab.course.beat_trainings import GOALS, Goal, Rival, Trained
 from photopic.lab.course.catalog import choose, experiments
 from photopic.lab.course.context import Context, find_recipe
-from photopic.lab.course.experiment import Outcome
+from photopic.lab.course.experiment import Outcome, Row
 from photopic.lab.course.runner import run
 from photopic.lab.course.store import Result, save_result
 
 CATALOG = {item.id: item for item in experiments()}
 WON = Contest("MNIST", 0.996, 0.994, 0.997, 0.9932, 30, 120)
 CLOSE = Contest("Clothes", 0.90, 0.88, 0.92, 0.89, 50, 40)
-LOST = Contest("Cats", 0.8, 0.75, 0.84, 0.85, 100)
+LOST = Contest("Cats", 0.8, 0.75, 0.84, 0.85, 100, source="here")
+SEEDS = replace(WON, name="Pairs", interval_kind="range")
 
 
 def stored(id_: str, rows: dict[str, float], trained: list[tuple[str, float]], **changes: Any) -> Result:
@@ -141,25 +142,54 @@ def test_verdicts_follow_value_and_interval() -> None:
     assert verdict(CLOSE) == "above 0.8900, which lies inside the interval"
     assert verdict(LOST) == "not above 0.8500"
     assert verdict(replace(LOST, goal=None)) == "nothing to compare with yet"
+    assert verdict(SEEDS) == "above 0.9932, the least of the seeds too"
+    assert verdict(replace(SEEDS, low=0.99)) == "above 0.9932, but not for all seeds"
 
 
 def test_sentences_count_what_is_beaten_and_in_what_time() -> None:
-    said = " ".join(what_was_beaten([WON, CLOSE, LOST], ["GTSRB"]))
-    assert "in 2 of 3 cases, with its whole interval in 1." in said
-    assert "Not beaten: Cats (0.8000, not 0.8500)." in said
-    assert "In 1 of the 2 cases" in said
-    assert "from 0.25 to 1.25 of the course's seconds. Better and faster at once: 1." in said
+    people = replace(LOST, name="Signs", source="people", rival_s=None)
+    said = " ".join(what_was_beaten([WON, CLOSE, SEEDS, LOST, people], ["GTSRB"]))
+    assert said.startswith(
+        "photopic's recipes are above 3 of 3 figures that the decks print, 0 of 1 figures of people, 0 of 1 "
+        "figures of the decks' networks run here; in 1 of these 5 cases the whole 95 % interval is."
+    )
+    assert "Not beaten: Cats (0.8000, not 0.8500); Signs (0.8000, not 0.8500)." in said
+    assert "In 2 of the 3 cases" in said
+    assert "from 0.25 to 1.25 of the course's seconds. Better and faster at once: 2." in said
     assert said.endswith("Not run: GTSRB.")
 
 
 def test_sentences_leave_out_what_there_is_not() -> None:
     (said,) = what_was_beaten([replace(WON, rival_s=None)], [])
-    assert said.startswith("photopic's recipe is above the course's best figure in 1 of 1 cases")
+    assert said.startswith("photopic's recipes are above 1 of 1 figures that the decks print; in 1 of")
+    assert what_was_beaten([replace(WON, goal=None, rival_s=None)], []) == (
+        "There is no figure to beat yet.",
+    )
 
 
 def test_errors_are_shares_of_the_course_s() -> None:
     share, (least, most) = _error_shares(Contest("x", 0.98, 0.97, 0.99, 0.96, 1))
     assert (share, least, most) == pytest.approx((0.5, 0.25, 0.75))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "reported", "source", "kind"),
+    [(1, 0.9, "decks", "interval"), (1, None, "here", "interval"), (3, 0.9, "decks", "range")],
+)
+def test_a_contest_knows_whose_figure_it_is_and_what_its_interval_is(
+    seeds: int, reported: float | None, source: str, kind: str
+) -> None:
+    trained = Trained((None,) * seeds, 3.0)  # type: ignore[arg-type]
+    row = Row(name="x", reported=reported, measured=0.95, low=0.92, high=0.97)
+    contest = beat._contest(GOALS[0], row, trained, beat.Measured("C10", 0.93, 60))
+    assert (contest.source, contest.interval_kind) == (source, kind)
+    assert contest.goal == (0.93 if reported is None else reported)
+    assert contest.is_sure == (kind == "interval" and source == "decks")
+
+
+def test_the_figure_for_signs_is_of_people_and_photos_from_scratch_have_no_printed_one() -> None:
+    assert [goal.name for goal in GOALS if goal.printed_by == "people"] == ["GTSRB"]
+    assert "Cats and dogs, from scratch" not in {told.name for told in CATALOG["C41"].reported}
 
 
 # ---- from start to end -------------------------------------------------------------------------------------

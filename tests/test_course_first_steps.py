@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from torch.nn import functional as F
 
 from photopic.lab.course import descent, first_steps, signals
 from photopic.lab.course import toy_data as toy
+from photopic.lab.course.catalog import choose
+from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import median_and_range
 from photopic.lab.course.pictures import turn
 
@@ -120,6 +123,38 @@ def test_small_weights_shrink_the_spread_and_he_s_keep_it() -> None:
     ratios = np.array(shrinking[1:]) / shrinking[:-1]
     np.testing.assert_allclose(ratios, 0.01 * math.sqrt(256 / 2), rtol=0.2)
     assert 0.3 < kept[-1] / kept[0] < 3
+
+
+def test_values_of_the_first_layer_are_as_zero_as_centred_and_as_saturated_as_a_normal_s() -> None:
+    """Behind N(0, 1) inputs the values before the activation are normal, of variance 256 · σ²."""
+    sigmoid, tanh, relu = signals.CENTRES
+    assert signals.silent(relu, 0)[0] == pytest.approx(0.5, abs=0.02)
+    assert signals.silent(tanh, 0)[0] == 0
+    assert signals.means(sigmoid, 0)[0] == pytest.approx(0.5, abs=0.01)
+    assert signals.means(tanh, 0)[0] == pytest.approx(0, abs=0.01)
+    assert signals.means(relu, 0)[0] == pytest.approx(
+        math.sqrt(2 / (2 * math.pi)), abs=0.02
+    )  # He: variance 2
+    large = signals.SPREADS["tanh"][1]
+    beyond = math.erfc(math.atanh(0.99) / 16 / math.sqrt(2))
+    assert signals.saturated(large, 0)[0] == pytest.approx(beyond, abs=0.02)
+
+
+def test_c35_has_sparsity_centres_and_saturation(tmp_path: Path) -> None:
+    outcome = signals.c35(Context(choose(["C35"])[0], tmp_path))
+    rows = {row.name: float(row.measured or 0) for row in outcome.rows}
+    assert 0.3 < rows["share of zeros in layer 10, ReLU, He"] < 0.8
+    assert rows["saturated in layer 10, tanh, σ = 1, too large"] > 0.8
+    assert abs(rows["mean output of layer 10, tanh"]) < 0.01
+    assert rows["mean output of layer 10, ReLU"] > 0.1 < rows["mean output of layer 10, sigmoid"]
+    assert outcome.sentences[-1].startswith("tanh's outputs are zero-centred (mean ")
+
+
+def test_what_frees_the_path_from_the_dent_is_momentum_and_not_the_rate(tmp_path: Path) -> None:
+    rows = {row.name: row.measured for row in descent.c36(Context(choose(["C36"])[0], tmp_path)).rows}
+    assert rows["rate 0.01: place after 240 steps"] == pytest.approx(descent.DENT, abs=0.2)
+    momentum = rows["rate 0.01, momentum 0.9: place after 240 steps"]
+    assert momentum == pytest.approx(descent.MINIMUM, abs=0.05)
 
 
 def test_descent_is_the_plain_formula() -> None:

@@ -38,6 +38,7 @@ BASE = {
     "preprocess": {"size": 28, "channels": 1},
     "model": {"layers": [{"conv": 4}, "flatten"]},
 }
+MAY_BE_DEFAULT = {"schedule", "loss", "preprocess.scaling", "model.init"}
 
 
 def knobs_with(key: str) -> list[Any]:
@@ -54,16 +55,20 @@ def test_each_knob_is_somewhere_or_said_to_be_missing() -> None:
 def test_options_are_accepted_and_kept(knob: dict[str, Any]) -> None:
     base = load_recipe(knob["recipe"]) if "recipe" in knob else parse_recipe(BASE)
     recipe = override(base, knob["set"])
-    assert recipe != base or knob["set"].keys() <= {"schedule", "loss", "preprocess.scaling", "model.init"}
+    is_default = knob["set"] == {"optimizer": "sgd"} or knob["set"].keys() <= MAY_BE_DEFAULT
+    assert recipe != base or is_default
     if isinstance(recipe, ScratchRecipe):
         assert build_model(recipe, 2 if recipe.loss.name == "binary-cross-entropy" else 10) is not None
 
 
 @pytest.mark.parametrize("knob", knobs_with("command"))
-def test_commands_exist(knob: dict[str, Any]) -> None:
+def test_commands_and_their_options_exist(knob: dict[str, Any]) -> None:
     node: cyclopts.App = app
-    for word in knob["command"].split():
+    words, _, options = knob["command"].partition(" --")
+    for word in words.split():
         node = node[word]
+    known = {name for argument in node.assemble_argument_collection() for name in argument.names}
+    assert set(re.findall(r"--[a-z-]+", f" --{options}" if options else "")) <= known
     assert knob.get("experiment", "C24") in {experiment.id for experiment in experiments()}
 
 
@@ -78,6 +83,12 @@ def test_tests_exist(knob: dict[str, Any]) -> None:
     file, _, name = knob["test"].partition("::")
     text = (ROOT / "tests" / file).read_text("utf-8")
     assert re.search(rf"^def {name}\(" if name else r"^def test_", text, re.MULTILINE), knob["test"]
+
+
+def test_the_map_says_where_photopic_deviates() -> None:
+    knob = {"command": "train", "deviation": "not as the course's framework."}
+    assert load_map()._where(knob) == "`photopic train`<br>not as the course's framework."
+    assert sum("deviation" in knob for knob in KNOBS) >= 4
 
 
 def test_every_row_of_the_course_can_be_run() -> None:

@@ -52,7 +52,12 @@ def test_sentences_name_who_is_ahead_and_change_with_the_numbers() -> None:
     assert one[1] == "On validation images the best and the worst are 3.00 points apart: b has 0.9900."
     assert "b is ahead (training loss 0.6000), after 2 it is a (0.4000); last is b" in other[0]
     trials = {"a": {0.1: 1.0, 1.0: 3.0}, "b": {0.1: 1.0, 1.0: 1.5, 10.0: float("inf")}}
-    assert "a's cost after 2 epochs differs 3.0 times" in optimisers.who_wins({"a": history(1)}, trials)[-1]
+    assert optimisers.who_wins({"a": history(1)}, trials)[-1] == (
+        "The rate matters too: b diverges at 10; of the others a's cost after 2 epochs differs most between "
+        "its rates, 3.0 times."
+    )
+    assert optimisers.what_rates_do({"b": trials["b"]}) == "b diverges at 10"
+    assert optimisers.what_rates_do({"a": trials["a"]}).startswith("a's cost after 2 epochs differs most")
 
 
 def test_the_rate_of_least_validation_loss_is_raced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +106,13 @@ def test_the_sentence_on_rates_follows_the_numbers() -> None:
     text = norm_and_penalties.what_rates_say(places)
     assert "no batch norm up to a rate of 0.1, before the activation up to a rate of 3" in text
     assert "after the activation up to a rate of 1;" in text
-    assert text.endswith("before the activation is better by 2.00 points on average over 2 rates.")
+    assert text.endswith(
+        "before the activation is better at all rates where both learn (2), by 2.00 points on average, from "
+        "one seed."
+    )
+    places["after"][0.1] = 0.98
+    mixed = norm_and_penalties.what_rates_say(places)
+    assert mixed.endswith("before the activation is better at 1 of 2 rates, so no ranking.")
     never = {name: {0.1: 0.5} for name in places}
     assert norm_and_penalties.what_rates_say(never).endswith("after the activation at no rate.")
 
@@ -111,6 +122,27 @@ def test_the_size_of_weights_is_numpy_s() -> None:
     size, small = norm_and_penalties.weights_of(SimpleNamespace(load_weights=lambda: kernels))  # type: ignore[arg-type]
     assert size == pytest.approx(np.sqrt(25 / 4), rel=1e-6)
     assert small == 0.5
+
+
+def ended(accuracy: float) -> Any:
+    kernels = {"dense1.weight": torch.ones(2, 2)}
+    last = {"val_accuracy": accuracy, "train_accuracy": 1.0, "val_loss": 0.1}
+    return SimpleNamespace(history=lambda: [last], load_weights=lambda: kernels)
+
+
+def test_a_remedy_that_diverges_has_no_accuracy() -> None:
+    runs = {name: ended(0.9) for name in norm_and_penalties.REMEDIES} | {"dropout 0.3": None}
+    text = norm_and_penalties._what_remedies_say(runs)
+    assert "0.9000 with nothing added, none (it diverged) with dropout, 0.9000 with batch norm" in text
+
+
+def test_guessing_is_called_so(tmp_path: Path) -> None:
+    runs = {"L2 0": ended(0.95), "L2 1": ended(0.1124)}
+    text = norm_and_penalties._what_penalties_say(runs)
+    assert text == "Penalties: L2 0: 0.9500 (weights 1); L2 1: 0.1124, guessing (weights 1)."
+    first, second = norm_and_penalties._penalty_rows(Context(choose(["C40"])[0], tmp_path), runs)
+    assert not first.note.endswith("guessing")
+    assert second.note.endswith("guessing")
 
 
 def test_a_training_that_diverges_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

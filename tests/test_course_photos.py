@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from photopic.api import model_summary
 from photopic.cli import run as photopic_cli
 from photopic.errors import ConfigError, DataError
 from photopic.evaluation.intervals import proportion
+from photopic.inference.predictor import Predictions
 from photopic.lab.course import cats_dogs, cats_dogs_transfer, pretrained, runner, signs
 from photopic.lab.course.catalog import choose
 from photopic.lab.course.context import SMALL_BYTES, Context, find_recipe
@@ -154,12 +156,22 @@ def test_c14_names_the_gap_the_rise_and_the_best(monkeypatch: pytest.MonkeyPatch
     scores = {id(run): proportion("", np.arange(400) < hits[name]) for name, run in runs.items()}
     monkeypatch.setattr(cats_dogs, "score", lambda run: scores[id(run)])
     first, second, third = cats_dogs._sentences(runs)
-    assert "ends 29 points above validation accuracy (0.99 against 0.70)" in first
+    assert first.startswith("After 2 epochs")
+    assert (
+        "ends 29 points above validation accuracy (0.99 against 0.70): the network has learned its" in first
+    )
     assert "risen by 0.30 since epoch 1" in first
     assert "ends 5 points above it (0.80" in second
     assert "too 2 points below (0.76)" in second
-    assert "augmentation and dropout is best with 0.850" in third
+    assert "validation accuracy augmentation and dropout is best; on the test photos it has 0.850" in third
     assert "do not touch" in third
+    runs["plain"] = FakeRun(
+        [0.6, 0.85], [0.6, 0.79], [0.6, 0.9]
+    )  # best on validation, not on the test photos
+    scores[id(runs["plain"])] = proportion("", np.arange(400) < 280)
+    first, _, third = cats_dogs._sentences(runs)
+    assert "has not yet learned its photos by heart" in first
+    assert third == "By validation accuracy plain is best; on the test photos it has 0.700."
 
 
 @pytest.mark.parametrize(
@@ -170,9 +182,42 @@ def test_c15_compares_errors(worse: float, better: float, words: str) -> None:
     assert words in cats_dogs_transfer._times_fewer(worse, better)
 
 
-@pytest.mark.parametrize(("points", "words"), [(3.2, "costs 3.2 points"), (-1.0, "costs nothing")])
-def test_c27_says_what_the_wrong_scaling_costs(points: float, words: str) -> None:
-    assert words in cats_dogs_transfer._cost(points)
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        (490, 400, "the mistake costs 18.0 points (90 photos)"),
+        (492, 490, "the mistake costs 0.4 points (2 photos, within chance)"),
+        (490, 492, "on these photos the mistake costs nothing"),
+    ],
+)
+def test_c27_says_what_the_wrong_scaling_costs(right: int, wrong: int, words: str) -> None:
+    shares = [proportion("accuracy", np.arange(500) < hits) for hits in (right, wrong)]
+    assert cats_dogs_transfer._cost(*shares) == words
+
+
+def test_c15_draws_c14_s_three_runs_and_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decks draw it as the fourth curve."""
+    asked: list[str] = []
+    drawn: list[list[str]] = []
+
+    def stop(runs: Any) -> None:
+        drawn.append(list(runs))
+        raise InterruptedError
+
+    monkeypatch.setattr(cats_dogs_transfer, "train", lambda context, name, *_: asked.append(name))
+    monkeypatch.setattr(
+        cats_dogs_transfer, "load_network", lambda run: build_model(recipe("cats-dogs-cut"), 2)
+    )
+    monkeypatch.setattr(cats_dogs_transfer, "score_rows", lambda *_: [])
+    monkeypatch.setattr(cats_dogs_transfer, "curves", stop)
+    monkeypatch.setattr(
+        cats_dogs_transfer.api, "model_summary", lambda **_: SimpleNamespace(trainable=1, parameters=2)
+    )
+    monkeypatch.setattr(cats_dogs_transfer, "_train_cut", lambda context: SimpleNamespace(recipe=None))
+    with pytest.raises(InterruptedError):
+        cats_dogs_transfer.c15(Context(choose(["C15"])[0], tmp_path))
+    assert asked == list(cats_dogs.VARIANTS.values())
+    assert drawn == [[*cats_dogs.VARIANTS, "cut and frozen"]]
 
 
 def test_c25_adds_up_the_cats_and_compares_scalings() -> None:
@@ -183,9 +228,13 @@ def test_c25_adds_up_the_cats_and_compares_scalings() -> None:
     hits = {name: np.arange(100) < share for name, share in zip(SCALINGS, (80, 90, 85, 40), strict=True)}
     first, second = pretrained._sentences(names, dict.fromkeys(SCALINGS, own), hits, "−1…1")
     assert "top class is 7 with 0.25" in first
-    assert "together have 0.75" in first
+    assert first.endswith("together have 0.75: the network is surer that it is a cat than of which.")
     assert "90% of 100 photos" in second
     assert "-10.0 points (0…1), -5.0 points (mean/std), -50.0 points (BGR minus means)" in second
+    dog = np.full(1000, 0.0)
+    dog[[200, *CATS]] = (0.9, *[0.02] * 5)
+    first, _ = pretrained._sentences(names, dict.fromkeys(SCALINGS, dog), hits, "−1…1")
+    assert first.endswith("together have 0.10: the network takes it for no cat.")
 
 
 # ---- traffic signs ---------------------------------------------------------------------------------------
@@ -198,8 +247,36 @@ def test_new_signs_are_read_beside_the_data_and_filled_up(data_dir: Path) -> Non
     elsewhere = [image for image in images if image.is_elsewhere]
     assert [image.path.rpartition("/")[2] for image in elsewhere] == [f"znak{n}.jpg" for n in range(1, 10)]
     assert elsewhere[8].truth == "stop"
+    assert {image.sign for image in images if image.truth is None} == {
+        "end of priority road",
+        "pedestrian crossing",
+    }
     assert images[9].path.startswith("test/")
     assert not {str(path) for path in dataset.index.paths} & {image.path for image in elsewhere}
+
+
+def test_signs_of_no_class_are_neither_right_nor_wrong(tmp_path: Path) -> None:
+    images = [
+        signs.NewImage(PIXELS[0], None, "new/00012/znak1.jpg", True),
+        signs.NewImage(PIXELS[0], "stop", "new/00014/znak9.jpg", True),
+        signs.NewImage(PIXELS[0], "yield", "new/00013/znak7.jpg", True),
+    ]
+    probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]], np.float32)
+    names = [image.path for image in images]
+    answers = Predictions.of_probs(names, probs, [None] * 3, ["yield", "stop"], 2)
+    run: Any = FakeRun([0.9], [0.8], [0.5])
+    run.evaluate = lambda: SimpleNamespace(scores={"test": {"accuracy": proportion("", np.array([True]))}})
+    _, right, nameless = signs._sentences(run, images, answers)
+    assert right.startswith(
+        "1 of 2 new images whose sign has a class are right, with a mean probability of 0.80"
+    )
+    assert right.endswith("image 3 (yield) is taken for stop with 0.70.")
+    assert nameless.endswith("image 1 (end of priority road) is called yield with 0.90.")
+    context = Context(choose(["C13"])[0], tmp_path)
+    first, second = (signs._new_row(context, answers, number, images[number]) for number in (0, 1))
+    assert (first.name, first.measured) == ("image 1: greatest probability", pytest.approx(0.9))
+    assert "end of priority road, which is no class" in first.note
+    assert (second.name, second.measured) == ("image 2: probability of its class", pytest.approx(0.8))
 
 
 def test_without_new_signs_official_test_images_are_taken() -> None:

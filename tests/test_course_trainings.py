@@ -62,6 +62,28 @@ def test_a_stopped_training_stops_the_course_and_the_next_attempt_goes_on(tmp_pa
     )
 
 
+def test_other_images_under_the_same_name_are_trained_on_anew(tmp_path: Path) -> None:
+    """As CIFAR-10's published files are others than a copy as JPEG."""
+    (tmp_path / "data").mkdir()
+    runs = []
+    for shift in (0, 1, 0, 1):
+        pixels = (np.arange(60 * 64) * (3 + shift) % 255).reshape(60, 8, 8).astype(np.uint8)
+        np.savez(tmp_path / "data" / "small.npz", images=pixels, labels=np.arange(60) % 2)
+        here = context(tmp_path)
+        runs.append(here.train("digits", tmp_path / "data" / "small.npz", settings=SETTINGS))
+        assert here.trainings[-1].reused == (len(runs) > 2)
+    assert runs[0].path == runs[2].path != runs[1].path == runs[3].path
+    kept = [run.manifest.data["fingerprint"] for run in runs]
+    assert kept[0] == kept[2] != kept[1] == kept[3]
+
+
+def test_a_training_on_some_classes_is_found_again(tmp_path: Path) -> None:
+    for reused in (False, True):
+        here = context(tmp_path)
+        train(here, classes=("3", "8"))
+        assert here.trainings[-1].reused == reused
+
+
 def test_an_unknown_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="digitz"):
         context(tmp_path).train("digitz", "digits")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,21 @@ def test_fewer_images_get_the_epochs_that_make_as_many_steps() -> None:
         assert transfer.epochs_for(labelled, 20) * steps == pytest.approx(20 * 7, abs=steps)
     assert transfer.epochs_for(200, 20) == 20
     assert transfer.epochs_for(200, 4) == 4
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ([(0.5, 0.4, 0.38), (0.5, 0.4, 0.38)], "its training loss fell by 5.0% in the last epoch"),
+        ([(0.5, 0.1, 0.1), (0.5, 0.1, 0.2)], "its training loss has stopped falling"),
+    ],
+)
+def test_only_a_loss_that_falls_is_called_unfinished(losses: list[tuple[float, ...]], words: str) -> None:
+    runs: list[Any] = [
+        SimpleNamespace(history=lambda of_run=of_run: [{"train_loss": loss} for loss in of_run])
+        for of_run in losses
+    ]
+    assert transfer._still_learning(runs).endswith(words)
 
 
 @pytest.mark.slow

@@ -52,6 +52,26 @@ def test_without_augmentation_images_are_only_normalised() -> None:
     assert torch.equal(got, preprocess().to_float(torch.from_numpy(images_u8()[rows.numpy()])))
 
 
+def test_scaling_comes_after_the_augmentation() -> None:
+    """As Keras' rescale does: colours and cval are those of pixels of 0 to 255."""
+    rows = torch.arange(N)
+    changes: dict[str, Any] = {
+        "width_shift_range": [4],
+        "fill_mode": "constant",
+        "cval": 51,
+        "brightness_range": [0.5, 1.5],
+        "channel_shift_range": 60,
+    }
+    raw, unit = (
+        batch(make(scaled=preprocess(scaling=name), **changes), 0, rows) for name in ("none", "unit")
+    )
+    assert raw.max() > 200
+    torch.testing.assert_close(unit, raw / 255)
+    only_shifted = {key: changes[key] for key in ("width_shift_range", "fill_mode", "cval")}
+    shifted = batch(make(scaled=preprocess(scaling="unit"), **only_shifted), 0, rows)
+    torch.testing.assert_close(shifted[..., -4:], torch.full((N, 3, SIZE, 4), 51 / 255))
+
+
 @pytest.mark.parametrize("mixing", [{}, {"mixup": 0.3}, {"cutmix": 1.0}, {"mixup": 0.3, "cutmix": 1.0}])
 def test_a_batch_depends_on_seed_epoch_and_its_rows_alone(mixing: dict[str, float]) -> None:
     rows = torch.tensor([5, 30, 2, 11, 39])

@@ -39,7 +39,7 @@ def c24(context: Context) -> Outcome:
     chosen = [entry for entry in ZOO if not context.quick or entry.name in QUICK_ZOO]
     tables = {entry: summarise_named(entry.counterpart) for entry in chosen if entry.counterpart is not None}
     rows = [context.row(name, None, note=note) for name, note in PUBLISHED.items()]
-    rows += [_count_row(context, entry, table) for entry, table in tables.items()]
+    rows += [_count_row(context, entry, tables.get(entry)) for entry in chosen]
     same = sum(row.measured == row.reported for row in rows[len(PUBLISHED) :])
     winners = bar_with_intervals(
         [f"{winner.year} {winner.name}" for winner in WINNERS],
@@ -68,20 +68,27 @@ def c24(context: Context) -> Outcome:
             f"against {mobile.top_1:.3f}.",
         ),
         notes=(
-            "Accuracies are the table's; operations and parameters are counted here, the moving averages of "
-            "batch norms as parameters, as in the table. The table's ResNets have biases in their "
-            "convolutions, its Inceptions no γ in their batch norms: the difference in their counts.",
+            "Megabytes, accuracies and depth are the table's; operations and parameters are counted here, "
+            "the moving averages of batch norms as parameters, as in the table. The table's ResNets have "
+            "biases in their convolutions, its Inceptions no γ in their batch norms: so their counts differ.",
             *context.shortened(f"{len(chosen)} of {len(ZOO)} networks."),
         ),
     )
 
 
-def _count_row(context: Context, entry: ZooEntry, table: ModelSummary) -> Row:
+def _count_row(context: Context, entry: ZooEntry, table: ModelSummary | None) -> Row:
+    """A line of the zoo: what the deck's table says, and the parameters counted here, if timm has it."""
+    depth = "" if entry.depth is None else f", depth {entry.depth}"
+    told = f"{entry.megabytes} MB, top-1 {entry.top_1:.3f}, top-5 {entry.top_5:.3f}{depth}"
+    name = f"parameters, {entry.name}"
+    if table is None:
+        return context.row(name, None, note=f"{told}; not counted, for timm has no such network")
     counted = table.parameters + table.statistics
-    note = f"{entry.counterpart}, {table.flops / 1e9:.2f} billion operations"
-    if counted != entry.parameters:
-        note += f"; {(counted - entry.parameters) / entry.parameters:+.2%}"
-    return context.row(f"parameters, {entry.name}", counted, note=note)
+    differs = (
+        "" if counted == entry.parameters else f" ({(counted - entry.parameters) / entry.parameters:+.2%})"
+    )
+    note = f"{told}; counted of {entry.counterpart}{differs}, {table.flops / 1e9:.2f} billion operations"
+    return context.row(name, counted, note=note)
 
 
 def _find(tables: dict[ZooEntry, ModelSummary], name: str) -> ZooEntry:

@@ -25,6 +25,8 @@ VARIANTS = {
 }
 """What each run is called, and its recipe."""
 QUICK_SIDE, QUICK_EPOCHS, QUICK_IMAGES = 64, 2, 200
+BY_HEART = 0.99
+"""Training accuracy from which on the photos are said to be learned by heart."""
 SHEAR = "A shear_range of 0.2 is 0.2 degrees, as in the deck's framework: next to nothing."
 
 
@@ -97,7 +99,8 @@ def split_notes(run: Run, chosen: str = "epochs ({epochs}) and batch ({batch})")
     trained, validated, tested = (run.manifest.data["counts"][split] for split in ("train", "val", "test"))
     recipe = run.recipe
     assert not isinstance(recipe, FrozenRecipe)
-    named = chosen.format(epochs=recipe.total_epochs, batch=recipe.batch_size)
+    steps = recipe.total_epochs * -(-trained // recipe.batch_size)
+    named = chosen.format(epochs=recipe.total_epochs, batch=recipe.batch_size) + f": {steps:,} steps"
     return (
         f"{trained} photos are learned from, {validated} are for validation, and {tested} others are scored "
         "once, at the end; the deck has no third part.",
@@ -123,16 +126,19 @@ def gap(run: Run) -> float:
 def _sentences(runs: Mapping[str, Run]) -> tuple[str, ...]:
     plain, augmented, both = (run.history()[-1] for run in runs.values())
     apart = [_apart(gap(run)) for run in runs.values()]
-    tests = {name: score(run) for name, run in runs.items()}
-    best = max(tests, key=lambda name: tests[name].value)
-    told = f"On the test photos {best} is best with {tests[best].value:.3f}"
+    learned = "has learned" if plain["train_accuracy"] >= BY_HEART else "has not yet learned"
+    ends = {name: run.history()[-1]["val_accuracy"] for name, run in runs.items()}
+    best = max(ends, key=lambda name: ends[name])
+    tests = {name: score(runs[name]) for name in (best, "plain")}
+    told = f"By validation accuracy {best} is best; on the test photos it has {tests[best].value:.3f}"
     if best != "plain":
         disjoint = _interval(tests[best])[0] > _interval(tests["plain"])[1]
-        told += f", plain has {tests['plain'].value:.3f}; their intervals "
+        told += f", plain {tests['plain'].value:.3f}; their intervals "
         told += "do not touch" if disjoint else "overlap"
     return (
-        f"Without augmentation training accuracy ends {apart[0]} validation accuracy "
-        f"({plain['train_accuracy']:.2f} against {plain['val_accuracy']:.2f}); {_rise(runs['plain'])}.",
+        f"After {plain['epoch']} epochs without augmentation training accuracy ends {apart[0]} validation "
+        f"accuracy ({plain['train_accuracy']:.2f} against {plain['val_accuracy']:.2f}): the network "
+        f"{learned} its photos by heart; {_rise(runs['plain'])}.",
         f"With augmentation it ends {apart[1]} it ({augmented['train_accuracy']:.2f} on training images), "
         f"with dropout too {apart[2]} ({both['train_accuracy']:.2f}).",
         f"{told}.",

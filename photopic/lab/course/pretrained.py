@@ -106,12 +106,13 @@ def _sentences(
 ) -> tuple[str, ...]:
     own = probs[native]
     cats = float(own[list(CATS)].sum())
+    meaning = "is surer that it is a cat than of which" if cats > own.max() else "takes it for no cat"
     right = float(hits[native].mean())
     gained = {name: 100 * (float(hits[name].mean()) - right) for name in SCALINGS if name != native}
     changes = ", ".join(f"{points:+.1f} points ({name})" for name, points in gained.items())
     return (
         f"The top class is {names[int(own.argmax())]} with {own.max():.2f}; the five classes of domestic "
-        f"cats together have {cats:.2f}: the network is surer that it is a cat than of which.",
+        f"cats together have {cats:.2f}: the network {meaning}.",
         f"Scaled as the network was trained to see them ({native}), {right:.0%} of {len(hits[native])} "
         f"photos get a cat or a dog as they should. With another scaling (E10) that changes "
         f"by {changes}; "

@@ -29,6 +29,8 @@ SHOWN: dict[str, Any] = {
 }
 DEPTH, SIDE, IMAGES = 10, 16, 256
 """Layers, each of SIDE² units; images of random numbers."""
+CENTRED = 0.01
+"""Mean of values of which one can say that they are centred at 0."""
 SMALL, LARGE = {"name": "normal", "std": 0.01}, {"name": "normal", "std": 1.0}
 
 
@@ -62,6 +64,11 @@ SPREADS = {
 INPUTS = (
     Case("scaled input", "tanh", "glorot-uniform"),
     Case("raw input, 0 to 255", "tanh", "glorot-uniform", raw_input=True),
+)
+CENTRES = (
+    Case("sigmoid", "sigmoid", "glorot-uniform"),
+    Case("tanh", "tanh", "glorot-uniform"),
+    Case("ReLU", "relu", "he-normal"),
 )
 GRADIENTS = (
     Case("sigmoid, σ = 0.01", "sigmoid", SMALL),
@@ -153,8 +160,18 @@ def saturated(case: Case, seed: int) -> list[float]:
     return [float((state.detach().abs() > 0.99).float().mean()) for state in outputs(case, seed)]
 
 
+def silent(case: Case, seed: int) -> list[float]:
+    """Share of values that are exactly 0 after each layer: the sparsity of ReLU's outputs."""
+    return [float((state.detach() == 0).float().mean()) for state in outputs(case, seed)]
+
+
+def means(case: Case, seed: int) -> list[float]:
+    """Mean of the values after each layer: 0 where they are centred."""
+    return [float(state.detach().mean()) for state in outputs(case, seed)]
+
+
 def c35(context: Context) -> Outcome:
-    """Activations and slopes, then the spread of values and gradients through ten layers."""
+    """Activations and slopes, then spread, saturation, sparsity and gradients through ten layers."""
     seed, layers = context.seed, np.arange(1, DEPTH + 1)
     found = {kind: {case.name: spreads(case, seed) for case in cases} for kind, cases in SPREADS.items()}
     inputs = {case.name: saturated(case, seed) for case in INPUTS}
@@ -165,6 +182,14 @@ def c35(context: Context) -> Outcome:
             context.row(f"spread in layer {DEPTH}, {kind}, {name}", line[-1]) for name, line in cases.items()
         ]
     rows += [context.row(f"saturated in layer 1, tanh, {name}", line[0]) for name, line in inputs.items()]
+    large, he = SPREADS["tanh"][1], SPREADS["relu"][3]
+    full, zeros = saturated(large, seed)[-1], silent(he, seed)[-1]
+    centres = {case.name: means(case, seed)[-1] for case in CENTRES}
+    rows += [
+        context.row(f"saturated in layer {DEPTH}, tanh, {large.name}", full),
+        context.row(f"share of zeros in layer {DEPTH}, ReLU, {he.name}", zeros),
+        *(context.row(f"mean output of layer {DEPTH}, {name}", mean) for name, mean in centres.items()),
+    ]
     rows += [
         context.row(f"gradient, layer 1 ÷ layer {DEPTH}, {name}", line[0] / line[-1])
         for name, line in gradients.items()
@@ -206,7 +231,13 @@ def c35(context: Context) -> Outcome:
                 "depth.png", "What raw input saturates, and what reaches the first layers", line_panels(deep)
             ),
         ),
-        sentences=_what_it_shows(found, inputs, gradients),
+        sentences=(
+            *_what_it_shows(found, inputs, gradients),
+            f"tanh's outputs are {'' if abs(centres['tanh']) < CENTRED else 'not '}zero-centred (mean "
+            f"{show(centres['tanh'])}), sigmoid's and ReLU's have means of {show(centres['sigmoid'])} and "
+            f"{show(centres['ReLU'])}; ReLU leaves {zeros:.0%} of its values at 0. Weights of σ = 1 saturate "
+            f"{full:.0%} of tanh's.",
+        ),
     )
 
 

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
     from photopic.api import Run
     from photopic.data.dataset import DataSet
-    from photopic.inference.predictor import Predictions
+    from photopic.inference.predictor import Prediction, Predictions
 
 NEW, TOP = 10, 5
 QUICK_EPOCHS, QUICK_IMAGES, QUICK_BATCH = 2, 3000, 32
+NO_CLASS = {"znak1": "end of priority road", "znak4": "pedestrian crossing"}
+"""New images that show a sign of none of the 43 classes, whatever folder they lie in: file name and sign."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,17 @@ class NewImage:
 
     pixels: np.ndarray
     """(H, W, 3) uint8."""
-    truth: str
-    """Its class."""
+    truth: str | None
+    """Its class; None: it has none of the data's."""
     path: str
     is_elsewhere: bool
     """Photographed elsewhere; else one of the official test images."""
+
+    @property
+    def sign(self) -> str:
+        """What it shows."""
+        stem = self.path.rpartition("/")[2].partition(".")[0]
+        return NO_CLASS[stem] if self.truth is None else _readable(self.truth)
 
 
 def c13(context: Context) -> Outcome:
@@ -76,6 +84,7 @@ def _summary_rows(context: Context, dataset: DataSet) -> list[Row]:
     tested = sum(parts.get("test", 0) for parts in summary.classes.values())
     most, least = (pick(counts, key=counts.__getitem__) for pick in (max, min))
     size = summary.sizes
+    resized = "a copy resized to one size; published are 15 … 250" if size.width[0] == size.width[2] else ""
     return [
         context.row("classes", len(counts)),
         context.row("training images", sum(counts.values())),
@@ -83,7 +92,7 @@ def _summary_rows(context: Context, dataset: DataSet) -> list[Row]:
         context.row("test images", tested),
         context.row("largest class, images", counts[most], note=most),
         context.row("smallest class, images", counts[least], note=least),
-        context.row("width, least … largest, pixels", f"{size.width[0]} … {size.width[2]}"),
+        context.row("width, least … largest, pixels", f"{size.width[0]} … {size.width[2]}", note=resized),
     ]
 
 
@@ -141,7 +150,9 @@ def _elsewhere(dataset: DataSet) -> list[NewImage]:
         folder, _, rest = path.partition("/")
         class_name = _readable(rest.partition("/")[0])
         if folder == "new" and class_name in dataset.class_names:
-            images.append(NewImage(decode(dataset.source.read(path), path), class_name, path, True))
+            stem = path.rpartition("/")[2].partition(".")[0]
+            truth = None if stem in NO_CLASS else class_name
+            images.append(NewImage(decode(dataset.source.read(path), path), truth, path, True))
     return images
 
 
@@ -168,8 +179,8 @@ def _score_rows(
     splits = run.load_splits()
     validated = [row for row in splits if row.split == "val"]
     tracks = len({row.group for row in validated})
-    elsewhere = [number for number, image in enumerate(images) if image.is_elsewhere]
-    hits = [answers[number].label == images[number].truth for number in elsewhere]
+    elsewhere = [(image, answer) for image, answer in zip(images, answers, strict=True) if image.is_elsewhere]
+    hits = [answer.label == image.truth for image, answer in elsewhere if image.truth is not None]
     rows = [
         context.row("parameters", parameters(run)),
         context.row("validation images", len(validated), note=f"{tracks} whole tracks"),
@@ -181,17 +192,23 @@ def _score_rows(
         name = f"most confused: {_readable(pair.truth)} taken for {_readable(pair.predicted)}"
         rows.append(context.row(name, pair.count, note=f"{pair.share:.1%} of its test images"))
     if hits:
-        rows.append(from_measured("accuracy on images from elsewhere", proportion("", hits)))
-    for number, (image, answer) in enumerate(zip(images, answers, strict=True), 1):
-        place = _place(answers, number - 1, image.truth)
-        note = f"{_readable(image.truth)}, place {place}; first is {_readable(answer.label or '')} with "
-        own = float(answers.probs[number - 1, answers.class_names.index(image.truth)])
-        rows.append(
-            context.row(
-                f"image {number}: probability of its class", own, note=f"{note}{answer.top[0][1]:.3f}"
-            )
-        )
+        left_out = len(elsewhere) - len(hits)
+        note = f"{left_out} others show signs of no class" if left_out else ""
+        rows.append(from_measured("accuracy on images from elsewhere", proportion("", hits), note=note))
+    rows += [_new_row(context, answers, number, image) for number, image in enumerate(images)]
     return rows
+
+
+def _new_row(context: Context, answers: Predictions, number: int, image: NewImage) -> Row:
+    """What the softmax says of one new image; number from 0."""
+    answer = answers[number]
+    first = f"first is {_readable(answer.label or '')} with {answer.top[0][1]:.3f}"
+    if image.truth is None:
+        note = f"{image.sign}, which is no class; {first}"
+        return context.row(f"image {number + 1}: greatest probability", answer.top[0][1], note=note)
+    own = float(answers.probs[number, answers.class_names.index(image.truth)])
+    note = f"{image.sign}, place {_place(answers, number, image.truth)}; {first}"
+    return context.row(f"image {number + 1}: probability of its class", own, note=note)
 
 
 def _place(answers: Predictions, number: int, truth: str) -> int:
@@ -211,8 +228,8 @@ def _answers(images: list[NewImage], answers: Predictions) -> Figure:
                 image.pixels,
                 [_readable(name) for name, _ in answer.top],
                 [prob for _, prob in answer.top],
-                truth=_readable(image.truth),
-                title=f"{number}: {_readable(image.truth)}",
+                truth=None if image.truth is None else _readable(image.truth),
+                title=f"{number}: {image.sign}",
             )
             for number, (image, answer) in enumerate(zip(images, answers, strict=True), 1)
         ]
@@ -220,23 +237,34 @@ def _answers(images: list[NewImage], answers: Predictions) -> Figure:
 
 
 def _sentences(run: Run, images: list[NewImage], answers: Predictions) -> tuple[str, ...]:
-    tested = score(run)
-    end = run.history()[-1]
-    right = [answer.label == image.truth for image, answer in zip(images, answers, strict=True)]
-    tops = np.array([answer.top[0][1] for answer in answers])
-    wrong = [
-        f"image {number} ({_readable(image.truth)}) is taken for {_readable(answer.label or '')} with "
-        f"{answer.top[0][1]:.2f}"
-        for number, (image, answer) in enumerate(zip(images, answers, strict=True), 1)
+    tested, end = score(run), run.history()[-1]
+    asked = list(zip(range(1, len(images) + 1), images, answers, strict=True))
+    known = [each for each in asked if each[1].truth is not None]
+    right = [answer.top[0][1] for _, image, answer in known if answer.label == image.truth]
+    sure = f", with a mean probability of {np.mean(right):.2f}" if right else ""
+    told = [f"{len(right)} of {len(known)} new images whose sign has a class are right{sure}"]
+    told += [
+        f"image {number} ({image.sign}) is taken for {_called(answer)}"
+        for number, image, answer in known
         if answer.label != image.truth
     ]
-    sure = float(np.mean(tops[right])) if any(right) else 0.0
-    said = f"{sum(right)} of {len(images)} new images are right, with a mean probability of {sure:.2f}"
-    return (
-        f"The network reaches {tested.value:.4f} on {tested.n:,} test images; on whole tracks that it never "
-        f"saw, validation said {end['val_accuracy']:.4f}.",
-        f"{said}; {'; '.join(wrong)}." if wrong else f"{said}, the least of them {tops.min():.2f}.",
+    said = (
+        f"After {end['epoch']} epochs the network reaches {tested.value:.4f} on {tested.n:,} test images; on "
+        f"whole tracks that it never saw, validation said {end['val_accuracy']:.4f}.",
+        f"{'; '.join(told)}.",
     )
+    nameless = [
+        f"image {number} ({image.sign}) is called {_called(answer)}"
+        for number, image, answer in asked
+        if image.truth is None
+    ]
+    if not nameless:
+        return said
+    return (*said, f"A softmax has to name a class, even where none fits: {'; '.join(nameless)}.")
+
+
+def _called(answer: Prediction) -> str:
+    return f"{_readable(answer.label or '')} with {answer.top[0][1]:.2f}"
 
 
 def _notes(context: Context, run: Run, images: list[NewImage]) -> tuple[str, ...]:

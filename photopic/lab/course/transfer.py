@@ -184,8 +184,18 @@ def _what_transfer_does(
         f"by {main.error_ratio:.2f}; {verdict}.",
         f"From {few} images the errors are divided by {pairs[few].error_ratio:.2f}.",
         f"At a rate of {SLOW_RATE:g} B alone has {slow_accuracy:.4f}, and beside it B on A would look "
-        f"{(1 - slow_accuracy) / max(1 - on_a.mean(), 1e-9):.2f} times better: it is not trained to its end.",
+        f"{(1 - slow_accuracy) / max(1 - on_a.mean(), 1e-9):.2f} times better; {_still_learning(slow)}.",
         f"A stays as it was, {known:.4f}; had B changed A's own layers, A would have {shared:.4f}.",
+    )
+
+
+def _still_learning(runs: list[Run]) -> str:
+    """Whether the training loss, the mean of the runs, still fell in the last epoch."""
+    before, last = np.mean([[row["train_loss"] for row in run.history()[-2:]] for run in runs], axis=0)
+    if last >= before:
+        return "its training loss has stopped falling"
+    return (
+        f"it is not trained to its end: its training loss fell by {1 - last / before:.1%} in the last epoch"
     )
 
 
@@ -211,5 +221,7 @@ def _notes(context: Context, eight: Run) -> tuple[str, ...]:
         "images there are more epochs, so that the steps are as many.",
         "Each seed has its own labelled images and first weights. No epoch is chosen: the last one's weights "
         "are tested, on all 2,000 test images of the two classes.",
+        "The assignment's pictures of what the network looks at (tf-explain: class-activation maps, "
+        "occlusion, integrated gradients) are not drawn: photopic has none of these yet.",
         *context.shortened(f"A has {count:,} images and 2 epochs; two seeds."),
     )
