@@ -19,6 +19,8 @@ from photopic.errors import UserError
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)  # somebody else has the lock
 _NEW_FILE_MODE = 0o666  # less the user's umask, as for any file that a program makes
 
+_READERS_S = 2.0 if os.name == "nt" else 0.0
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` with `data`: temp file beside it, flush, fsync, rename, fsync of the folder.
@@ -49,7 +51,7 @@ def write_with(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        _rename(Path(temporary), path)
         temporary = None
         _sync_folder(path.parent)
     except OSError as error:
@@ -58,6 +60,19 @@ def write_with(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         if temporary is not None:
             with suppress(OSError):
                 Path(temporary).unlink()
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Put the temporary file in the place of `path`, which Windows refuses while somebody reads that."""
+    deadline = time.monotonic() + _READERS_S
+    while True:
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _new_file(path: Path) -> tuple[int, str]:

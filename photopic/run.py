@@ -22,18 +22,19 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import ValidationError
 
 from photopic.config import PreprocessConfig, Recipe
 from photopic.errors import RunError
-from photopic.files import append_line, lock_is_held, sha256_file, write_bytes, write_json, write_with
+from photopic.files import append_line, lock, lock_is_held, sha256_file, write_bytes, write_json, write_with
 from photopic.manifest import SCHEMA_VERSION, Manifest
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "run.json"
 LOCK = ".lock"
+WRITING = f".{MANIFEST}.lock"
 RECORDS = "records.jsonl"
 WEIGHTS = "weights.safetensors"
 KEPT = ("checkpoints/", "snapshots/")
@@ -82,11 +84,19 @@ class Run:
     # ---- open and write ---------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, path: Path, manifest: Manifest) -> Self:
-        """Start a run folder. Raises RunError when the folder holds anything already."""
+    def create(cls, path: Path, manifest: Manifest, splits: Iterable[SplitRow] | None = None) -> Self:
+        """Start a run folder; run.json is written last, so a folder that has one has the splits as well.
+
+        Raises RunError when the folder holds anything already. Two processes may find it free at once: hold
+        `lock(path / LOCK)` where that can be.
+        """
         path = Path(path)
         require_free(path)
         run = cls(path, manifest)
+        if splits is not None:
+            run._write_splits(splits)
+            files = manifest.files | {SPLITS: sha256_file(path / SPLITS)}
+            run.manifest = manifest.model_copy(update={"files": files})
         run._write_manifest()
         return run
 
@@ -134,16 +144,23 @@ class Run:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def update(self, **changes: Any) -> None:
-        """Change fields of run.json and write it."""
-        self.manifest = Manifest.model_validate(self.manifest.model_dump() | changes)
-        self._write_manifest()
+        """Change fields of run.json; what other handles have written into the others stays."""
+        self._change(lambda manifest: changes)
+
+    def _change(self, changes: Callable[[Manifest], dict[str, Any]]) -> None:
+        """Read run.json, change the fields that `changes` gives for it, write it; one process at a time."""
+        with lock(self.path / WRITING, timeout_s=60.0):
+            self.reload()
+            self.manifest = Manifest.model_validate(self.manifest.model_dump() | changes(self.manifest))
+            self._write_manifest()
 
     def _write_manifest(self) -> None:
         write_json(self.path / MANIFEST, self.manifest.model_dump(mode="json"))
 
     def register(self, name: str) -> None:
         """Note the SHA-256 of a file of this run."""
-        self.update(files=self.manifest.files | {name: sha256_file(self.path / name)})
+        digest = sha256_file(self.path / name)
+        self._change(lambda manifest: {"files": manifest.files | {name: digest}})
 
     def verified(self, name: str) -> Path:
         """The path of a file of this run, after its content was compared with run.json.
@@ -166,6 +183,8 @@ class Run:
         """What to do when this run does not have yet what was asked for."""
         if self.manifest.status == "failed" and self.manifest.error:
             return f"It failed: {self.manifest.error}"
+        if self.manifest.kind == "ensemble":
+            return "Join its members again."
         if self.manifest.status != "complete":
             return f"`photopic resume {quoted(self.path)}` goes on with it."
         return "Train again."
@@ -203,7 +222,7 @@ class Run:
         file = self.path / RECORDS
         if not file.is_file():
             return []
-        return list(_parse_lines(file.read_text("utf-8").splitlines()))
+        return list(_parse_lines(file))
 
     def rewind_records(self, epoch: int) -> None:
         """Drop the records of `epoch` and later, which a resumed training writes again."""
@@ -242,13 +261,16 @@ class Run:
 
     def save_splits(self, rows: Iterable[SplitRow]) -> None:
         """Store how the data set was split."""
+        self._write_splits(rows)
+        self.register(SPLITS)
+
+    def _write_splits(self, rows: Iterable[SplitRow]) -> None:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(SplitRow._fields)
         writer.writerows(rows)
         # mtime=0: the same split gives the same bytes; level 1: most of it are hashes, which do not shrink
         write_bytes(self.path / SPLITS, gzip.compress(text.getvalue().encode("utf-8"), 1, mtime=0))
-        self.register(SPLITS)
 
     def load_splits(self) -> list[SplitRow]:
         """How the data set was split, one row per image."""
@@ -277,7 +299,7 @@ class Run:
     def note_test_look(self, what: str) -> None:
         """Record that the test set was scored, before the score is shown."""
         look = {"time": now(), "what": what}
-        self.update(test_looks=[*self.manifest.test_looks, look])
+        self._change(lambda manifest: {"test_looks": [*manifest.test_looks, look]})
 
 
 def list_runs(folder: str | Path, *, on_error: Callable[[RunError], None]) -> list[Run]:
@@ -292,20 +314,29 @@ def list_runs(folder: str | Path, *, on_error: Callable[[RunError], None]) -> li
 
 
 def require_free(path: Path) -> None:
-    """Raises RunError when there is anything at `path` but an empty folder."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    """Raises RunError when there is anything at `path` but an empty folder; the lock of a run is nothing."""
+    if path.exists() and (not path.is_dir() or any(entry.name != LOCK for entry in path.iterdir())):
         raise RunError(f"{path}: already exists and is not empty. Choose another --out, or remove it.")
 
 
-def new_run_path(folder: Path, name: str) -> Path:
-    """A folder name that is free: `name`, then `name-2`, `name-3` …"""
+def claim_run_path(folder: Path, name: str) -> Path:
+    """Make a new empty folder for a run: `name`, or `name-2`, `name-3` …; no other process gets the same.
+
+    Raises RunError where none can be made.
+    """
     clean = (
         "".join(char if char.isalnum() or char in "-_." else "-" for char in name).strip("-.")[:60] or "run"
     )
     path, number = folder / clean, 2
-    while path.exists():
-        path, number = folder / f"{clean}-{number}", number + 1
-    return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            with suppress(FileExistsError):
+                path.mkdir()
+                return path
+            path, number = folder / f"{clean}-{number}", number + 1
+    except OSError as error:
+        raise RunError(f"{path}: cannot be made ({error.strerror}). Name a place with --out.") from None
 
 
 def quoted(argument: Path | str) -> str:
@@ -321,12 +352,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _parse_lines(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _parse_lines(file: Path) -> Iterator[dict[str, Any]]:
+    lines = file.read_bytes().splitlines()
     for number, line in enumerate(lines, start=1):
         try:
-            yield cast(dict[str, Any], json.loads(line))
-        except ValueError:
-            if number < len(lines):
-                raise RunError(
-                    f"{RECORDS}: line {number} is not JSON. Restore it from a copy of the run."
-                ) from None
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("not a record")
+        except ValueError:  # also for bytes that are no text
+            if number == len(lines):
+                return
+            raise RunError(f"{file}: line {number} is not JSON. Restore it from a copy of the run.") from None
+        yield record

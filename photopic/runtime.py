@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +36,8 @@ class Runtime:
         return torch.autocast(self.device.type, dtype=self.precision)
 
     def to_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        """`tensor` on the device; towards CUDA through pinned memory, without waiting."""
-        if self.device.type != "cuda":
-            return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        """`tensor` on the device; see the function of this name."""
+        return to_device(tensor, self.device)
 
     def describe(self) -> dict[str, Any]:
         """What to write into a run so that its numbers can be placed."""
@@ -54,7 +54,7 @@ class Runtime:
 
 
 def choose_runtime(device: str = "auto") -> Runtime:
-    """The runtime for `device` (one of DEVICES), and why.
+    """The runtime for `device` (one of DEVICES, or cuda:1 and so on), and why.
 
     Raises ConfigError for an unknown or absent device.
     """
@@ -64,8 +64,10 @@ def choose_runtime(device: str = "auto") -> Runtime:
     else:
         kind, reason = _named_device(device), "asked for"
     precision = torch.float32
-    if kind == "cuda":
-        precision = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if torch.device(kind).type == "cuda":
+        # emulated, on GPUs before Ampere, bfloat16 is slower than float32
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = torch.bfloat16 if native else torch.float32
         torch.backends.cudnn.benchmark = False  # the chosen kernels would differ from run to run
         torch.backends.cudnn.deterministic = True
     return Runtime(torch.device(kind), reason, precision, threads)
@@ -80,13 +82,37 @@ def _best_device() -> tuple[str, str]:
 
 
 def _named_device(device: str) -> str:
-    kind = device.split(":")[0]
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in present:
-        raise ConfigError(f'device "{device}" is not known. Known: {", ".join(DEVICES)}.')
-    if not present[kind]:
+    match = re.fullmatch(r"(cpu|mps|cuda)(?::(\d+))?", device)
+    if match is None or (match[2] and match[1] != "cuda"):
+        raise ConfigError(f'device "{device}" is not known. Known: {", ".join(DEVICES)}, cuda:1.')
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if int(match[2] or 0) >= count[match[1]]:
         raise ConfigError(f'device "{device}" is not present on this machine. Use --device cpu, or auto.')
     return device
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`tensor` on the device; from the CPU towards CUDA through pinned memory, without waiting."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seed torch's default generators, of the CPU and of `device`, while the block runs.
+
+    Afterwards both are as they were before. Those of other devices are never touched.
+    """
+    gpu = None if device is None or device.type == "cpu" else device
+    with torch.random.fork_rng([gpu] if gpu else [], device_type=gpu.type if gpu else "cuda"):
+        torch.default_generator.manual_seed(seed)
+        if gpu is not None and gpu.type == "cuda":
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        elif gpu is not None:
+            torch.mps.manual_seed(seed)
+        yield
 
 
 def derive_seed(seed: int, *keys: int | str) -> int:

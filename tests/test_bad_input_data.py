@@ -69,7 +69,7 @@ def test_an_empty_or_broken_zip_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.zip: no images found: it is empty"):
         open_dataset(tmp_path / "a.zip")
     (tmp_path / "b.zip").write_bytes(b"PK\x03\x04 and nothing more")
-    with pytest.raises(DataError, match=r"b\.zip: neither a folder nor a zip file"):
+    with pytest.raises(DataError, match=r"b\.zip: cannot be read as a zip file"):
         open_dataset(tmp_path / "b.zip")
 
 
@@ -92,9 +92,9 @@ def test_a_missing_path_is_an_error_that_names_the_nearest_catalog_name(tmp_path
         open_dataset("mnistt")
     with pytest.raises(DataError, match="there is no such file or folder"):
         open_dataset(tmp_path / "missing")
-    (tmp_path / "a.xyz").write_text("hello")
-    with pytest.raises(DataError, match="neither a folder nor a zip file"):
-        open_dataset(tmp_path / "a.xyz")
+    (tmp_path / "a.json").write_text("hello")
+    with pytest.raises(DataError, match=r"a\.json: is no data set. Give a folder .* \(\.csv, \.jsonl\)"):
+        open_dataset(tmp_path / "a.json")
 
 
 def test_one_class_can_be_opened_but_not_split(pets: Path) -> None:
@@ -306,6 +306,27 @@ def test_an_unreadable_folder_is_left_out(pets: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(source_module.os, "scandir", refuse)
     assert_left_out(pets, "dog", "the folder cannot be read .permission denied", good=5)
+
+
+def test_a_data_set_that_may_not_be_read_is_an_error_that_says_so(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "is_file", refuse)  # as below a folder of mode 000
+        with pytest.raises(DataError, match=r"pets: cannot be read \(Permission denied\)"):
+            open_dataset(pets)
+    with monkeypatch.context() as patch:
+        patch.setattr(source_module.os, "scandir", refuse)
+        with pytest.raises(DataError, match=r"nothing in it can be read .*permission denied"):
+            open_dataset(pets)
+    with zipfile.ZipFile(pets.parent / "pets.zip", "w") as archive:
+        archive.write(pets / "cat" / "0.png", "cat/0.png")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"pets\.zip: cannot be read \(permission denied\)"):
+        open_dataset(pets.parent / "pets.zip")
 
 
 def test_an_unreadable_file_is_left_out_and_tried_again(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

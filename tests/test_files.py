@@ -44,6 +44,22 @@ def test_a_failed_write_keeps_the_old_content_and_names_the_file(
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
 
 
+def test_a_file_that_is_read_at_the_moment_is_replaced_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, refusals = Path.replace, [1, 2]
+
+    def refuse_twice(self: Path, target: Path) -> Path:
+        if refusals:
+            raise PermissionError(refusals.pop(), "as Windows does")
+        return replace(self, target)
+
+    monkeypatch.setattr(files, "_READERS_S", 5.0)
+    monkeypatch.setattr(Path, "replace", refuse_twice)
+    files.write_text(tmp_path / "file.txt", "new")
+    assert (tmp_path / "file.txt").read_text() == "new"
+
+
 def test_json_with_nan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         files.write_json(tmp_path / "x.json", {"loss": float("nan")})

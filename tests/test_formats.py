@@ -146,6 +146,13 @@ def test_numeric_class_folders_get_the_names_of_class_names_csv(tmp_path: Path) 
     named = make_folder(tmp_path / "named", ["stop/1.png", "7/1.png"])
     (named / "class_names.csv").write_text("id,name\n7,go\n")
     assert open_dataset(named).class_names == ("7", "stop")
+    for content, names in (
+        (b"id,name\r0,stop\r1,go\r10,all\r", ("stop", "go", "all")),  # line ends of an old Mac
+        (b'0,"' + b"x" * 200_000 + b'"\n', ("00000", "00001", "00010")),  # more than a field may hold
+        (b"9" * 5000 + b",x\n", ("00000", "00001", "00010")),  # no number that Python takes
+    ):
+        (data / "signs" / "class_names.csv").write_bytes(content)
+        assert open_dataset(data).class_names == names
 
 
 def test_classes_come_in_natural_order(tmp_path: Path) -> None:
@@ -210,8 +217,11 @@ def test_groups_come_from_a_pattern_on_the_path(tmp_path: Path, pattern: str) ->
         (r"(zebra)", 'matches none of the paths, as "cat/1.png"'),
     ],
 )
-def test_group_patterns_that_cannot_work_are_errors(tmp_path: Path, pattern: str, message: str) -> None:
+def test_group_patterns_that_cannot_work_are_errors_before_images_are_read(
+    tmp_path: Path, pattern: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = make_folder(tmp_path, ["cat/1.png", "dog/1.png"])
+    monkeypatch.setattr("photopic.data.dataset.scan", lambda *arguments, **options: pytest.fail("read"))
     with pytest.raises(ConfigError, match=re.escape(message)):
         open_dataset(data, group_pattern=pattern)
     with pytest.raises(DataError, match="arrays have none"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from photopic.config import PreprocessConfig, ScratchRecipe
 from photopic.errors import RunError, UserError
 from photopic.manifest import SCHEMA_VERSION, Manifest
-from photopic.run import RECORDS, WEIGHTS, Run, SplitRow, list_runs, new_run_path
+from photopic.run import RECORDS, WEIGHTS, Run, SplitRow, claim_run_path, list_runs
 
 
 def make_run(path: Path) -> Run:
@@ -117,11 +118,33 @@ def test_a_record_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
     assert [record["epoch"] for record in run.records()] == [0, 1]
 
 
-def test_test_looks_are_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"{", b"5"])
+def test_damaged_records_are_an_error_that_names_the_file(tmp_path: Path, damage: bytes) -> None:
     run = make_run(tmp_path / "run")
-    run.note_test_look("first")
-    run.note_test_look("second")
-    assert [look["what"] for look in Run.open(run.path).manifest.test_looks] == ["first", "second"]
+    (run.path / RECORDS).write_bytes(b'{"epoch": 0}\n' + damage + b'\n{"epoch": 1}\n')
+    with pytest.raises(RunError, match="line 2 is not JSON") as caught:
+        run.records()
+    assert str(run.path / RECORDS) in str(caught.value)
+
+
+def test_no_look_at_the_test_set_is_lost_between_handles(tmp_path: Path) -> None:
+    handles = [make_run(tmp_path / "run"), *(Run.open(tmp_path / "run") for _ in range(3))]
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(run.note_test_look, str(number)) for number, run in enumerate(handles)]:
+            done.result()
+    looks = [look["what"] for look in Run.open(tmp_path / "run").manifest.test_looks]
+    assert sorted(looks) == ["0", "1", "2", "3"]
+
+
+def test_a_look_during_a_training_undoes_nothing_of_it_and_stays(tmp_path: Path) -> None:
+    training = make_run(tmp_path / "run")
+    evaluating = Run.open(training.path)
+    training.save_weights({"w": torch.ones(2)})
+    evaluating.note_test_look("evaluate")
+    assert evaluating.manifest.files == training.manifest.files
+    training.update(status="complete")
+    stored = Run.open(training.path).manifest
+    assert (stored.status, len(stored.test_looks), list(stored.files)) == ("complete", 1, [WEIGHTS])
 
 
 def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
@@ -137,12 +160,41 @@ def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
     assert [str(tmp_path / "b") in str(error) for error in broken] == [True]
 
 
-def test_new_run_paths_are_free_and_clean(tmp_path: Path) -> None:
-    assert new_run_path(tmp_path, "my photos/2024").name == "my-photos-2024"
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x-2").mkdir()
-    assert new_run_path(tmp_path, "x").name == "x-3"
-    assert new_run_path(tmp_path, "///").name == "run"
+def test_new_run_folders_are_free_and_clean(tmp_path: Path) -> None:
+    assert claim_run_path(tmp_path, "my photos/2024").name == "my-photos-2024"
+    assert [claim_run_path(tmp_path, "x").name for _ in range(3)] == ["x", "x-2", "x-3"]
+    assert claim_run_path(tmp_path / "deep" / "runs", "///").name == "run"
+    assert make_run(tmp_path / "x").path.name == "x"  # what was claimed can be used
+
+
+def test_no_two_get_the_same_run_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda _: claim_run_path(tmp_path, "x"), range(16)))
+    assert len(set(paths)) == 16
+
+
+def test_a_place_where_no_run_folder_can_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be made"):
+        claim_run_path(tmp_path / "file", "x")
+
+
+def test_a_folder_with_a_manifest_has_the_splits_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [SplitRow("a.png", "00", "a", "", "train")]
+    manifest = make_run(tmp_path / "other").manifest
+    run = Run.create(tmp_path / "run", manifest, rows)
+    assert Run.open(run.path).load_splits() == rows
+
+    def killed(self: Run) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "_write_manifest", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Run.create(tmp_path / "killed", manifest, rows)
+    with pytest.raises(RunError, match="not a run folder"):
+        Run.open(tmp_path / "killed")
 
 
 def test_a_full_disk_is_said_plainly_and_keeps_the_manifest(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from photopic.errors import ConfigError
-from photopic.runtime import choose_runtime, derive_seed, generator
+from photopic.runtime import choose_runtime, derive_seed, generator, seeded
 
 
 def test_derived_seeds_depend_on_every_key_and_nothing_else() -> None:
@@ -29,10 +29,21 @@ def test_automatic_choice_has_a_reason() -> None:
     assert runtime.describe()["device"] == str(runtime.device)
 
 
-@pytest.mark.parametrize(("device", "words"), [("gpu", "not known"), ("tpu:0", "not known")])
-def test_unknown_device_is_an_error(device: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+@pytest.mark.parametrize(
+    "device", ["gpu", "tpu:0", "cpu:x", "cpu:0", "mps:1", "cuda:abc", "cuda:", "cuda:-1", ""]
+)
+def test_unknown_device_is_an_error(device: str) -> None:
+    with pytest.raises(ConfigError, match="not known"):
         choose_runtime(device)
+
+
+def test_a_gpu_beyond_those_that_are_there_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: True)
+    runtime = choose_runtime("cuda:1")
+    assert (str(runtime.device), runtime.precision) == ("cuda:1", torch.bfloat16)
+    with pytest.raises(ConfigError, match="not present"):
+        choose_runtime("cuda:2")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is present")
@@ -44,3 +55,25 @@ def test_absent_device_is_an_error_with_the_way_out() -> None:
 def test_autocast_does_nothing_in_float32() -> None:
     with choose_runtime("cpu").autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_a_seed_holds_while_the_block_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(seed: int) -> None:
+        raise AssertionError("the generators of a GPU that is not used were seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", touched)
+    before = torch.get_rng_state()
+    with pytest.raises(KeyError), seeded(3):
+        assert torch.equal(torch.rand(5), torch.rand(5, generator=torch.Generator().manual_seed(3)))
+        raise KeyError
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_generator_of_a_gpu_gets_its_state_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"now": torch.tensor([7])}
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda device: state["now"])
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda new, device: state.update(now=new))
+    monkeypatch.setattr(torch.mps, "manual_seed", lambda seed: state.update(now=torch.tensor([seed])))
+    with seeded(3, torch.device("mps")):
+        assert state["now"].item() == 3
+    assert state["now"].item() == 7

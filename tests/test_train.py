@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import torch
 from PIL import Image
 
 import photopic
-from photopic.errors import ConfigError, DataError, RunError, TrainingError, UserError
+from photopic.errors import ConfigError, DataError, ModelError, RunError, TrainingError, UserError
+from photopic.files import lock
+from photopic.run import LOCK, Run
+from photopic.training import train as training_module
 
 TINY = {
     "preprocess.size": 16,
@@ -171,6 +175,178 @@ def test_a_checkpoint_that_does_not_fit_does_not_stop_the_training(
     run = train(folder, tmp_path / "run", report=told.append, checkpoint_every_s=0)
     assert run.manifest.status == "complete"
     assert [record["epoch"] for record in told if record["event"] == "unsaved"] == [1, 2, 3]
+
+
+def test_records_that_cannot_be_written_do_not_stop_the_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(folder, tmp_path / "whole")
+    append = photopic.run.append_line
+
+    def full_in_the_second_epoch(path: Path, line: str) -> None:
+        if json.loads(line)["epoch"] == 1:
+            raise UserError(f"{path}: the disk is full.")
+        append(path, line)
+
+    monkeypatch.setattr("photopic.run.append_line", full_in_the_second_epoch)
+    told: list[dict[str, Any]] = []
+    run = train(folder, tmp_path / "run", report=told.append)
+    assert run.manifest.status == "complete"
+    assert same_weights(run, whole)
+    (unsaved,) = [record for record in told if record["event"] == "unsaved"]
+    assert "records.jsonl: the disk is full" in unsaved["reason"]
+    assert [record["epoch"] for record in run.records() if record["event"] == "epoch"] == [0, 2]
+
+
+FILL_THE_DISK = """
+import errno, json, os, sys
+from pathlib import Path
+import photopic
+data, out, settings = sys.argv[1:]
+filler = Path(out).parent / "filler"
+
+def fill_from_the_second_epoch_to_the_tenth(record):
+    if record["event"] == "epoch" and record["epoch"] == 0:
+        with filler.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+    elif record["event"] == "epoch" and record["epoch"] == 9:
+        filler.unlink()
+    elif record["event"] == "unsaved":
+        print(record["reason"])
+
+run = photopic.train(data, recipe="small-images", settings=json.loads(settings), out=out,
+                     checkpoint_every_s=0, report=fill_from_the_second_epoch_to_the_tenth)
+print(len(run.history()), run.history()[0]["epoch"], run.history()[-1]["epoch"], run.manifest.status)
+"""
+
+
+def test_a_real_disk_that_is_full_for_a_while_does_not_stop_the_training(
+    folder: Path, tmp_path: Path
+) -> None:
+    commands = 'mount -t tmpfs -o size=8m none "$1" || exit 77; exec "$2" -c "$3" "$4" "$1/run" "$5"'
+    (tmp_path / "disk").mkdir()
+    settings = json.dumps(TINY | {"total_epochs": 12, "batch_size": 8})
+    arguments = [str(tmp_path / "disk"), sys.executable, FILL_THE_DISK, str(folder), settings]
+    try:
+        done = subprocess.run(
+            ["unshare", "--map-root-user", "--mount", "sh", "-c", commands, "sh", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        pytest.skip("no program that makes a small disk")
+    if done.returncode in (1, 77) and "Traceback" not in done.stderr:
+        pytest.skip(f"no small disk may be made here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    assert "records.jsonl: the disk is full" in done.stdout
+    epochs, first, last, status = done.stdout.splitlines()[-1].split()
+    assert (int(epochs) < 12, first, last, status) == (True, "1", "12", "complete")
+
+
+@pytest.mark.parametrize("damaged", [("a",), ("a", "b")])
+def test_a_training_whose_checkpoints_are_all_damaged_says_that_it_begins_again(
+    damaged: tuple[str, ...], folder: Path, tmp_path: Path
+) -> None:
+    whole = train(folder, tmp_path / "whole")
+
+    def stop_in_third_epoch(record: dict[str, Any]) -> None:
+        if record["event"] == "step" and record["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    run = train(folder, tmp_path / "run", report=stop_in_third_epoch, checkpoint_every_s=0)
+    for generation in damaged:
+        (run.path / "resume" / generation / "state.safetensors").write_bytes(b"damage")
+    told: list[str] = []
+    resumed = run.resume(report=lambda record: told.append(record["event"]))
+    assert ("restarted" in told, "resumed" in told) == (len(damaged) == 2, len(damaged) == 1)
+    assert same_weights(resumed, whole)
+
+
+def test_a_run_that_another_process_has_begun_at_the_same_place_is_left_alone(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with ExitStack() as other:
+
+        def begin_elsewhere(record: dict[str, Any]) -> None:
+            if record["event"] == "split":  # both have found the place free
+                other.enter_context(lock(out / LOCK))
+                Run.create(out, finished.manifest)
+
+        finished = train(folder, tmp_path / "other")
+        with pytest.raises(UserError, match="another photopic"):
+            train(folder, out, report=begin_elsewhere)
+        assert photopic.open_run(out).manifest == finished.manifest
+    with pytest.raises(RunError, match="not empty"):
+        train(folder, out)
+    assert photopic.open_run(out).manifest == finished.manifest
+
+
+def test_trainings_without_a_place_of_their_own_get_different_ones(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs: list[photopic.Run] = []
+
+    def begin_another(record: dict[str, Any]) -> None:
+        if record["event"] == "split" and not runs:
+            runs.append(photopic.train(folder, recipe="small-images", settings=TINY))
+
+    runs.append(photopic.train(folder, recipe="small-images", settings=TINY, report=begin_another))
+    assert [run.path.as_posix() for run in runs] == ["runs/data-small-images", "runs/data-small-images-2"]
+    assert [run.manifest.status for run in runs] == ["complete", "complete"]
+    with pytest.raises(ConfigError, match="more than --time-limit allows"):
+        photopic.train(folder, recipe="small-images", settings=TINY, time_limit=0.0001)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_run_remembers_places_that_were_given_relatively(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = train("data", Path("first"), data_dir=Path("sets"))
+    assert first.manifest.options["data"] == str(folder)
+    assert first.manifest.options["data_dir"] == str(tmp_path / "sets")
+    frozen = photopic.config.FrozenRecipe(name="own", preprocess={"size": 16})
+    recipe = training_module._changed(frozen, {"backbone.weights": "first/weights.safetensors"})
+    assert recipe.backbone.weights == str(tmp_path / "first" / "weights.safetensors")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("recipe", [None, "photos-frozen"])
+def test_missing_weights_are_said_before_the_images_are_read(recipe: str | None, folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"weights absent\.pth: there is no such file"):
+        photopic.train(
+            folder, recipe=recipe, weights="absent.pth", report=lambda record: pytest.fail("images were read")
+        )
+
+
+def test_a_run_goes_on_on_another_device(folder: Path, tmp_path: Path) -> None:
+    def stop(record: dict[str, Any]) -> None:
+        if record["event"] == "step":
+            raise KeyboardInterrupt
+
+    run = train(folder, tmp_path / "run", report=stop, device="cpu")
+    document = json.loads((run.path / "run.json").read_text("utf-8"))
+    document["options"]["device"] = "cuda:99"  # as on the machine where it began
+    (run.path / "run.json").write_text(json.dumps(document), "utf-8")
+    run = photopic.open_run(run.path)
+    with pytest.raises(ConfigError, match="Use --device cpu"):
+        run.resume()
+    resumed = run.resume(device="cpu")
+    assert (resumed.manifest.status, resumed.manifest.machine["device"]) == ("complete", "cpu")
+
+
+def test_advice_about_data_that_moved_can_be_followed(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, tmp_path / "run")
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(RunError, match="put it back there") as caught:
+        run.evaluate(test_views="flip")
+    assert "--data" not in str(caught.value)
 
 
 def test_a_run_that_another_has_completed_is_not_trained_again(folder: Path, tmp_path: Path) -> None:

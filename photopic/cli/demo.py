@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from photopic.cli.display import TrainingDisplay, duration
 from photopic.cli.output import print_json, print_scores, print_table, say
+from photopic.cli.train import show_result
 
 if TYPE_CHECKING:
     from photopic.api import Run
@@ -20,7 +21,7 @@ PARTS = {
 }
 
 
-def demo(*, out: Path = Path("runs"), json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def demo(*, out: Path = Path("runs"), json: Annotated[bool, Parameter(negative="")] = False) -> int:
     """The whole main job on embedded data: train, score, predict. No network, under a minute.
 
     Parameters
@@ -33,7 +34,7 @@ def demo(*, out: Path = Path("runs"), json: Annotated[bool, Parameter(negative="
     import time
 
     from photopic import api
-    from photopic.run import new_run_path, quoted
+    from photopic.run import claim_run_path, quoted
 
     started = time.perf_counter()
     runs = []
@@ -41,19 +42,22 @@ def demo(*, out: Path = Path("runs"), json: Annotated[bool, Parameter(negative="
         if not json:
             say(f"\n{data}: {what}")
         with TrainingDisplay(quiet=json) as display:
-            run = api.train(data, out=new_run_path(out, f"demo-{data}"), report=display)
+            run = api.train(data, out=claim_run_path(out, f"demo-{data}"), report=display)
+        if run.manifest.status == "interrupted":
+            return show_result(run, json=json)
         runs.append(run)
         if not json:
             print_scores(run.evaluate().scores["test"], f"{data}, test split", classes=False)
             _show_predictions(run, data)
     if json:
         print_json([{"path": str(run.path)} | run.manifest.model_dump(mode="json") for run in runs])
-        return
+        return 0
     say(f"done in {duration(time.perf_counter() - started)}. Each run is a folder that holds everything.")
     say("try next:")
     say("  photopic data show FOLDER --sheet sheet.png     look at your own images, one folder per class")
     say("  photopic train FOLDER                           train on them")
     say(f"  photopic evaluate {quoted(runs[0].path)}")
+    return 0
 
 
 def _show_predictions(run: Run, data: str) -> None:

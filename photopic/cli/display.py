@@ -70,6 +70,10 @@ class TrainingDisplay:
             self._last_plain = time.monotonic()
             self._say(f"  {description} {done}/{total} {note}".rstrip())
 
+    def _on_catalog(self, record: Record) -> None:
+        name = record["name"]
+        self._say(f'"{name}" is the data set of the catalog; for what is here under that name, say ./{name}')
+
     def _on_index(self, record: Record) -> None:
         self._advance("index", record["what"], record["done"], record["total"])
 

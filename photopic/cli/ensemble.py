@@ -26,6 +26,7 @@ def ensemble(
     weights: Literal["equal", "validation"] = "equal",
     vote: Annotated[bool, Parameter(negative="")] = False,
     snapshots: Annotated[bool, Parameter(negative="")] = False,
+    data: str | None = None,
     train: str | None = None,
     seeds: int = 5,
     recipe: str | None = None,
@@ -51,6 +52,8 @@ def ensemble(
         The class that most members name, instead of the mean of their probabilities.
     snapshots
         The members are the snapshots that the runs have kept, one for each cycle of their schedule.
+    data
+        With --snapshots: where the data set is now, if it moved.
     train
         Train the members on this data set first, one for each seed, and join them.
     seeds
@@ -73,9 +76,9 @@ def ensemble(
         given = [f"--{name}" for name, value in for_training.items() if value is not None]
         if given or seeds != 5:
             raise ConfigError(f"{', '.join(given) or '--seeds'}: has no effect without --train DATA.")
-        built = api.ensemble(runs or [], out=out, weights=weights, vote=vote, snapshots=snapshots)
-    elif runs or snapshots:
-        raise ConfigError("--train makes its own members: leave out RUN… and --snapshots.")
+        built = api.ensemble(runs or [], out=out, weights=weights, vote=vote, snapshots=snapshots, data=data)
+    elif runs or snapshots or data is not None:
+        raise ConfigError("--train makes its own members: leave out RUN…, --snapshots and --data.")
     else:
         built = _trained(
             train, seeds, recipe, set_ or [], time_limit, data_dir, out, weights, vote, quiet=json

@@ -120,6 +120,7 @@ def resume(
     /,
     *,
     data: str | None = None,
+    device: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Go on with a training that was stopped; it ends as if it had never been.
@@ -130,13 +131,15 @@ def resume(
         The run folder.
     data
         Where the data set is now, if it moved.
+    device
+        Another device than the run began on: auto, cpu, cuda, cuda:1 or mps. Its rounding may differ.
     json
         Print the result as JSON.
     """
     from photopic import api
 
     with TrainingDisplay(quiet=json) as display:
-        resumed = api.resume(run, data=data, report=display)
+        resumed = api.resume(run, data=data, device=device, report=display)
     return show_result(resumed, json=json)
 
 

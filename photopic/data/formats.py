@@ -165,7 +165,10 @@ def _nothing_found(source: Source, listing: Listing) -> str:
             f"{where}: the images are not in class folders. Expected one folder per class, as in "
             f"{where.name}/cat/1.jpg, or a CSV manifest with the columns path,label."
         )
-    what = f"{len(listing.paths)} files, none of them an image" if listing.paths else "it is empty"
+    if listing.paths:
+        what = f"{len(listing.paths)} files, none of them an image"
+    else:
+        what = "nothing in it can be read" if listing.problems else "it is empty"
     problem = f" ({listing.problems[0].path}: {listing.problems[0].reason})" if listing.problems else ""
     return f"{where}: no images found: {what}{problem}. Expected one folder per class with images in it."
 
@@ -174,10 +177,10 @@ def _name_classes(source: Source, prefix: str, entries: Entries) -> None:
     """Replace numeric class ids by the names in class_names.csv (columns id,name), if there is one."""
     try:
         text = source.read(prefix + _CLASS_NAMES_FILE).decode("utf-8-sig")
-    except (ImageError, UnicodeDecodeError):
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if len(row) >= 2]
+        names = {int(row[0]): row[1].strip() for row in rows if row[0].strip().isdecimal()}
+    except (ImageError, ValueError, csv.Error):  # it is something else of that name
         return
-    rows = [row for row in csv.reader(io.StringIO(text)) if len(row) >= 2]
-    names = {int(row[0]): row[1].strip() for row in rows if row[0].strip().isdecimal()}
     labels = set(entries.labels)
     usable = all(label.isdecimal() and names.get(int(label)) for label in labels)
     if usable and len(set(names.values())) == len(names):

@@ -211,11 +211,21 @@ def open_source(path: Path) -> FolderSource | ZipSource:
     """The source for a folder or zip file. Raises DataError for anything else."""
     if path.is_dir():
         return FolderSource(path)
-    if path.is_file() and zipfile.is_zipfile(path):
-        return ZipSource(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder.")
-    raise DataError(f"{path}: neither a folder nor a zip file.")
+    if not path.is_file():
+        raise DataError(f"{path}: neither a folder nor a file.")
+    try:
+        with path.open("rb") as file:
+            is_zip = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({_why(error)}).") from None
+    if is_zip or path.suffix.lower() == ".zip":
+        return ZipSource(path)
+    raise DataError(
+        f"{path}: is no data set. Give a folder with a folder of images for each class, a zip of one, a "
+        "table of paths and labels (.csv, .jsonl), or images and labels as arrays (.npz)."
+    )
 
 
 def add_regular(listing: Listing, path: str, status: os.stat_result) -> None:

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from photopic.evaluation.evaluate import group_codes, score
 from photopic.evaluation.joining import How, accuracy_by_size, as_logits, best_weights, join, member_probs
+from photopic.files import lock
 from photopic.inference.members import SPLITS, Candidate, Key, aligned, check_fit, share
 from photopic.manifest import Joined, Manifest, Member
-from photopic.run import WEIGHTS, Run, SplitRow, now
+from photopic.run import LOCK, WEIGHTS, Run, SplitRow, now
 
 
 def build_ensemble(
@@ -36,17 +37,17 @@ def build_ensemble(
     weights = [1 / len(candidates)] * len(candidates)
     if weights_by == "validation":
         weights = [float(weight) for weight in best_weights(logits["val"], labels["val"])]
-    run = Run.create(out, _manifest(candidates, how, weights_by, weights))
-    try:
-        _copy_members(run, candidates)
-        rows = _merged_splits([candidate.run.load_splits() for candidate in candidates])
-        run.save_splits(rows)
-        for split in logits:
-            _score(run, split, logits[split], labels[split], candidates[0].answers[split].keys, rows)
-        run.update(status="complete", finished=now())
-    except BaseException:
-        run.remove()
-        raise
+    rows = _merged_splits([candidate.run.load_splits() for candidate in candidates])
+    with lock(out / LOCK, timeout_s=1.0):
+        run = Run.create(out, _manifest(candidates, how, weights_by, weights), rows)
+        try:
+            _copy_members(run, candidates)
+            for split in logits:
+                _score(run, split, logits[split], labels[split], candidates[0].answers[split].keys, rows)
+            run.update(status="complete", finished=now())
+        except BaseException:
+            run.remove()
+            raise
     return run
 
 

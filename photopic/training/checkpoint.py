@@ -37,6 +37,11 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
     write_json(target / NUMBERS, {"epoch": state.epoch, "sha256": digest, "values": numbers})
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is a whole generation in `folder`."""
+    return _newest(folder) is not None
+
+
 def load_checkpoint(folder: Path, state: TrainingState) -> bool:
     """Set `state` to the newest whole generation in `folder`; False when there is none."""
     newest = _newest(folder)

@@ -1,7 +1,9 @@
 """One stretch of work on a run: train, store what came out, score the test split once, close.
 
-Everything that happens is reported as records, plain dictionaries with an "event": `index`, `data`, `split`,
-`recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `stopped`, `excluded`, `resumed`, `restarted`,
+Who begins one holds the run's lock (run.LOCK).
+
+Everything that happens is reported as records, plain dictionaries with an "event": `catalog`, `index`, `data`,
+`split`, `recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `stopped`, `excluded`, `resumed`, `restarted`,
 `unsaved`, `undrawn`, `interrupted`, `scored`, `done`. Progress displays, log files and pages read them;
 nothing else tells them anything. The records `step` and `epoch` are also kept in records.jsonl.
 """
@@ -23,9 +25,8 @@ from photopic.config import AnyRecipe, FineTuneRecipe, FrozenRecipe, ScratchReci
 from photopic.data.dataset import DataSet
 from photopic.errors import RunError, TrainingError, UserError
 from photopic.evaluation.evaluate import group_codes, score
-from photopic.files import lock
 from photopic.manifest import Manifest
-from photopic.run import LOCK, Run, SplitRow, now, quoted
+from photopic.run import Run, SplitRow, now, quoted
 from photopic.runtime import Runtime
 from photopic.training.checkpoint import remove_checkpoints
 from photopic.training.choose import Choice
@@ -61,41 +62,42 @@ class Sitting:
     """time.perf_counter() when the user asked."""
     _recorded: bool = field(default=False, init=False)
     """Whether this sitting has written a record yet."""
+    _unsaved: bool = field(default=False, init=False)
+    """Whether it was reported that a record could not be written."""
     _board: TensorBoard | None = field(default=None, init=False)
 
     def work(self) -> Run:
         """Train, store, score; whatever happens, leave a run that says what happened."""
-        with lock(self.run.path / LOCK, timeout_s=1.0):
-            self._begin()
-            try:
-                if self.options.tensorboard:
-                    self._board = TensorBoard(self.run.path / "tensorboard")
-                job = self._job()
-                fitted = WAYS[type(self.run.recipe)](job)
-                self._store(fitted, job)
-                if fitted.stopped_by is not None:
-                    raise fitted.stopped_by
-                self._score_test(fitted)
-            except KeyboardInterrupt:
-                self._close("interrupted")
-            except BaseException as error:
-                with suppress(UserError):  # what went wrong first is what the user must read
-                    self._close("failed", error=str(error) or type(error).__name__)
-                if isinstance(error, UserError) and self.run.manifest.planned:
-                    path = quoted(self.run.path)
-                    error.add_note(f"Then `photopic resume {path}` goes on from the last checkpoint.")
-                raise
-            else:
-                self._close("complete")
-                remove_checkpoints(self.run.path / "resume")
+        self._begin()
+        try:
+            if self.options.tensorboard:
+                self._board = TensorBoard(self.run.path / "tensorboard")
+            job = self._job()
+            fitted = WAYS[type(self.run.recipe)](job)
+            self._store(fitted, job)
+            if fitted.stopped_by is not None:
+                raise fitted.stopped_by
+            self._score_test(fitted)
+        except KeyboardInterrupt:
+            self._close("interrupted")
+        except BaseException as error:
+            with suppress(UserError):  # what went wrong first is what the user must read
+                self._close("failed", error=str(error) or type(error).__name__)
+            if isinstance(error, UserError) and self.run.manifest.planned:
+                path = quoted(self.run.path)
+                error.add_note(f"Then `photopic resume {path}` goes on from the last checkpoint.")
+            raise
+        else:
+            self._close("complete")
+            remove_checkpoints(self.run.path / "resume")
         return self.run
 
     def _begin(self) -> None:
-        """Take over the run, now that nobody else can write to it."""
+        """Take over the run, now that nobody else trains it."""
         self.run.reload()
         if self.run.manifest.status == "complete":
             raise RunError(f"{self.run.path}: another photopic has completed it in the meantime.")
-        self.run.update(status="running", error=None)
+        self.run.update(status="running", error=None, machine=self.runtime.describe())
 
     def _job(self) -> Job:
         return Job(
@@ -127,13 +129,22 @@ class Sitting:
 
     def _record(self, record: Record) -> None:
         if record["event"] in KEPT_EVENTS:
+            self._keep(record)
+        if self._board is not None:
+            self._board(record)
+        self.report(record)
+
+    def _keep(self, record: Record) -> None:
+        """Write a record into the run; a full disk, which may be cleared before the end, is reported once."""
+        try:
             if not self._recorded:  # an earlier sitting may have come further than its last checkpoint
                 self.run.rewind_records(record["epoch"])
                 self._recorded = True
             self.run.append_record(record)
-        if self._board is not None:
-            self._board(record)
-        self.report(record)
+        except UserError as error:
+            if not self._unsaved:
+                self._unsaved = True
+                self.report({"event": "unsaved", "epoch": record["epoch"] + 1, "reason": str(error)})
 
     def _store(self, fitted: Fitted, job: Job) -> None:
         """Weights, validation answers and score: what a usable run needs.

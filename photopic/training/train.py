@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,19 @@ from photopic.config import (
     override,
     parse_options,
 )
+from photopic.data import catalog
 from photopic.data.dataset import DataSet, open_dataset
 from photopic.data.show import summarise
 from photopic.data.split import split_dataset
 from photopic.data.subset import limit_training, select_classes
-from photopic.errors import ConfigError, DataError, RunError, UserError
+from photopic.errors import ConfigError, DataError, ModelError, RunError, UserError
+from photopic.files import lock
+from photopic.models.native import with_native_preprocess
 from photopic.models.reuse import is_of_run
 from photopic.models.zoo import check_network
-from photopic.run import Run, new_run_path, require_free
+from photopic.run import LOCK, Run, claim_run_path, require_free
 from photopic.runtime import Runtime, choose_runtime
+from photopic.training.checkpoint import has_checkpoint
 from photopic.training.choose import Choice, choose_recipe
 from photopic.training.job import Fitted, Job, Prepared, Report, ignore
 from photopic.training.recipes import load_recipe
@@ -35,6 +40,7 @@ from photopic.training.transfer import built_on_run
 
 Data = str | Path | tuple[np.ndarray, np.ndarray]
 """A path, the name of a catalog data set, or (images, labels)."""
+NAME_ITS_PLACE = "If it is elsewhere, name its place: --data PATH on the command line, data=… in Python."
 
 
 def train(
@@ -58,7 +64,7 @@ def train(
     started = time.perf_counter()
     # mistakes that need no look at the data are found before minutes of indexing, not after
     runtime = choose_runtime(options.device)
-    asked = None if recipe is None else _resolve(recipe, settings or {})
+    asked = _asked(recipe, settings or {})
     if out is not None:
         require_free(Path(out))
     dataset = _open(data, options, report)
@@ -66,25 +72,32 @@ def train(
     rows = _rows(splits)
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
     choice = asked or _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s)
-    path = new_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
+    path = claim_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
     stored = options.model_dump() | {"data": _reference(data)}
-    run = Run.create(path, new_manifest(dataset, rows, choice, stored, runtime))
-    run.save_splits(split_rows(dataset, splits))
-    report(
-        {
-            "event": "recipe",
-            "recipe": choice.recipe,
-            "reason": choice.reason,
-            "runtime": runtime,
-            "path": str(path),
-        }
-    )
+    manifest = new_manifest(dataset, rows, choice, stored, runtime)
     try:
-        return Sitting(run, dataset, rows, options, runtime, report, started).work()
+        with lock(path / LOCK, timeout_s=1.0):  # from before there is a run, so that it is nobody else's
+            run = Run.create(path, manifest, split_rows(dataset, splits))
+            _report_recipe(report, run, choice.reason, runtime)
+            return _first_sitting(Sitting(run, dataset, rows, options, runtime, report, started))
     except UserError:
-        if not run.manifest.planned:  # a wrong file or value, found before the first step: nothing to keep
-            run.remove()
+        with suppress(OSError):  # it is not empty, so it was begun, here or by another process
+            path.rmdir()
         raise
+
+
+def _first_sitting(sitting: Sitting) -> Run:
+    try:
+        return sitting.work()
+    except UserError:
+        if not sitting.run.manifest.planned:  # a wrong file or value, found before the first step
+            sitting.run.remove()
+        raise
+
+
+def _report_recipe(report: Report, run: Run, reason: str, runtime: Runtime) -> None:
+    told = {"recipe": run.recipe, "reason": reason, "runtime": runtime, "path": str(run.path)}
+    report({"event": "recipe"} | told)
 
 
 def find_recipe(
@@ -121,7 +134,7 @@ def rehearse(
     """
     options = options or TrainOptions()
     runtime = choose_runtime(options.device)
-    asked = None if recipe is None else _resolve(recipe, settings or {})
+    asked = _asked(recipe, settings or {})
     if asked is not None:
         _require_steps(asked.recipe)
     dataset = _open(data, options, report)
@@ -153,11 +166,11 @@ def _require_steps(recipe: AnyRecipe) -> None:
         )
 
 
-def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Run:
+def resume(run: Run, *, data: Data | None = None, device: str | None = None, report: Report = ignore) -> Run:
     """Go on with a training that was interrupted or killed; ends as if it had never been stopped.
 
-    data: where the data set is now, if it moved. Raises RunError when the run is complete or the data set is
-    not the one that the run began with.
+    data: where the data set is now, if it moved. device: another one than it began on, whose rounding may
+    differ. Raises RunError when the run is complete or the data set is not the one that the run began with.
     """
     manifest = run.manifest
     if manifest.status == "complete":
@@ -166,20 +179,13 @@ def resume(run: Run, *, data: Data | None = None, report: Report = ignore) -> Ru
         )
     started = time.perf_counter()
     options = stored_options(run)
-    runtime = choose_runtime(options.device)
+    runtime = choose_runtime(device or options.device)
     dataset, rows = reopen(run, data, report)
-    report(
-        {
-            "event": "recipe",
-            "recipe": run.recipe,
-            "reason": "as the run began",
-            "runtime": runtime,
-            "path": str(run.path),
-        }
-    )
-    if run.records() and not (run.path / "resume").exists():
+    _report_recipe(report, run, "as the run began", runtime)
+    if run.records() and not has_checkpoint(run.path / "resume"):
         report({"event": "restarted"})
-    return Sitting(run, dataset, rows, options, runtime, report, started).work()
+    with lock(run.path / LOCK, timeout_s=1.0):
+        return Sitting(run, dataset, rows, options, runtime, report, started).work()
 
 
 def stored_options(run: Run) -> TrainOptions:
@@ -191,28 +197,24 @@ def stored_options(run: Run) -> TrainOptions:
 
 
 def reopen(
-    run: Run, data: Data | None = None, report: Report = ignore
+    run: Run, data: Data | None = None, report: Report = ignore, *, remedy: str = NAME_ITS_PLACE
 ) -> tuple[DataSet, dict[str, np.ndarray]]:
     """The data set of a run, as it was when the run began, and the index rows of its train, val and test.
 
-    data: where it is now, if it moved. Raises RunError when it is gone or not the same.
+    data: where it is now, if it moved. remedy: a sentence on what the caller's user can do when it is gone.
+    Raises RunError when it is gone or not the same.
     """
     options = stored_options(run)
     given = run.manifest.options["data"] if data is None else data
     if given is None:
-        raise RunError(
-            f"{run.path}: was trained on arrays. Pass them again: photopic.resume(run, data=(x, y))."
-        )
+        raise RunError(f"{run.path}: was trained on arrays, which a run does not keep. {remedy}")
     if data is None and Path(str(given)).is_absolute() and not Path(str(given)).exists():
-        raise RunError(
-            f"{run.path}: its data set is no longer at {given}. Name its place: --data PATH on the command "
-            "line, data=… in Python."
-        )
+        raise RunError(f"{run.path}: its data set is no longer at {given}. {remedy}")
     dataset = _open(given, options, report)
     if dataset.fingerprint != run.manifest.data["fingerprint"]:
         raise RunError(
             f"{run.path}: the data set {dataset.name} is not as it was when this run began, so the result "
-            "would mean nothing. Restore it, name its place with --data, or start a new run."
+            f"would mean nothing. Restore it, or start a new run. {remedy}"
         )
     split_of = {row.path: row.split for row in run.load_splits() if row.split}
     if [path for path in dataset.index.paths if path in split_of] != list(split_of):
@@ -275,6 +277,8 @@ def _open(data: Data, options: TrainOptions, report: Report) -> DataSet:
     def progress(done: int, total: int, what: str) -> None:
         report({"event": "index", "done": done, "total": total, "what": what})
 
+    if isinstance(data, str) and data in catalog.NAMES and Path(data).exists():
+        report({"event": "catalog", "name": data})
     dataset = open_dataset(
         data,
         data_dir=options.data_dir,
@@ -310,6 +314,15 @@ def _rows(splits: np.ndarray) -> dict[str, np.ndarray]:
     return rows
 
 
+def _asked(recipe: str | AnyRecipe | None, settings: Mapping[str, Any]) -> Choice | None:
+    """The recipe that was asked for; None: one must be chosen, which needs a look at the data."""
+    if recipe is not None:
+        return _resolve(recipe, settings)
+    if isinstance(settings.get("backbone.weights"), str):
+        _require_weights(settings["backbone.weights"])
+    return None
+
+
 def _resolve(recipe: str | AnyRecipe, settings: Mapping[str, Any]) -> Choice:
     """The recipe that was asked for, with its options changed."""
     if not isinstance(recipe, str | ScratchRecipe | FrozenRecipe | FineTuneRecipe):
@@ -337,10 +350,28 @@ def _changed(recipe: AnyRecipe, settings: Mapping[str, Any]) -> AnyRecipe:
             "Add --recipe photos-frozen or --recipe photos-finetune (--recipe transfer for those of a run), "
             "or leave them out."
         )
-    changed = built_on_run(recipe, override(recipe, settings), settings)
+    changed = _with_absolute_weights(override(recipe, settings))
+    if isinstance(changed, FrozenRecipe | FineTuneRecipe):
+        pretrained = not is_of_run(changed.backbone)
+        changed = (with_native_preprocess if pretrained else built_on_run)(recipe, changed, settings)
     _check_unmeasured(changed)
     check_network(changed)
     return changed
+
+
+def _with_absolute_weights(recipe: AnyRecipe) -> AnyRecipe:
+    """The recipe with weights that are found again from any folder. Raises ModelError when they are gone."""
+    if isinstance(recipe, ScratchRecipe) or recipe.backbone.weights in ("bundled", "download"):
+        return recipe
+    path = str(_require_weights(recipe.backbone.weights))
+    return recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"weights": path})})
+
+
+def _require_weights(weights: str) -> Path:
+    path = Path(weights).expanduser().absolute()
+    if weights not in ("bundled", "download") and not path.exists():
+        raise ModelError(f"weights {weights}: there is no such file or run folder.")
+    return path
 
 
 def _check_unmeasured(recipe: AnyRecipe) -> None:
@@ -359,4 +390,6 @@ def _reference(data: Data) -> str | None:
     """How to find the data set again: an absolute path, or a catalog name; None for arrays."""
     if isinstance(data, tuple):
         return None
+    if isinstance(data, str) and data in catalog.NAMES:
+        return data
     return str(Path(data).absolute()) if Path(data).exists() else str(data)
