@@ -1,4 +1,4 @@
-"""photopic: from a folder of labelled images to a classifier you can trust, explain and ship.
+"""photopic: from a folder of labelled images to a classifier that you can trust.
 
     import photopic
 

@@ -14,7 +14,7 @@ FIXED_SCALINGS = {"none": (0.0, 1 / 255), "unit": (0.0, 1.0), "symmetric": (0.5,
 
 
 class PreprocessConfig(Frozen):
-    """How an image file becomes network input; the same in training, evaluation, prediction and export."""
+    """How an image file becomes network input; the same in training, evaluation and prediction."""
 
     size: int = Field(ge=1, le=2048)
     """Side of the square network input, pixels."""

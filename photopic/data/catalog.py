@@ -49,7 +49,7 @@ CATALOG = {
         CatalogEntry(
             "mnist",
             "70,000 handwritten digits, 28×28 grey, 10 classes (LeCun et al. 1998)",
-            ("mnist", "MNIST/raw", "MNIST", "mnist.npz", "mnist.zip"),
+            ("mnist", "MNIST/raw", "MNIST", "mnist.zip"),
         ),
         CatalogEntry(
             "fashion-mnist",

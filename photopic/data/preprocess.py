@@ -1,4 +1,4 @@
-"""From a decoded image to network input: one object, the same in training, evaluation, prediction and export.
+"""From a decoded image to network input: one object, the same in training, evaluation and prediction.
 
 Two halves. `to_store` runs once per image, on uint8 with Pillow: grey, crop or pad, resize. `to_float` runs
 once per batch, on the device: uint8 to normalised float32. Axes: n images, h height, w width, c channels.
