@@ -256,13 +256,14 @@ def rows_of(medians: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
             if package == "photopic":
                 rows.append(
                     row(
-                        f"augmentation at {size} px, one core: {name}", f"{medians[name][size]:,.0f} images/s"
+                        f"augmentation at {size} px, one core: {name}",
+                        f"{medians[name][size]:,.0f} images per CPU second",
                     )
                 )
                 continue
             goal = GOALS.get(package, {}).get(size)
             ratio = own / medians[name][size]
-            measured = f"{ratio:.1f} × ({medians[name][size]:,.0f} images/s)"
+            measured = f"{ratio:.1f} × ({medians[name][size]:,.0f} images per CPU second)"
             rows.append(row(what, measured, f"≥ {goal:g} ×" if goal else "", ratio >= goal if goal else None))
     return rows
 

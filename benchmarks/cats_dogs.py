@@ -34,12 +34,11 @@ def main() -> None:
             photos.extractall(work / "photos")
 
         def photopic_side() -> float:
-            """A first run with an empty cache, then another seed on the same cache."""
-            seed = len(first)
-            cache = work / f"cache-{seed}"
-            first.append(run_training(str(archive), work / f"run-{seed}", cache, "--seed", str(seed)))
-            other = str(seed + 100)
-            again.append(run_training(str(archive), work / f"again-{seed}", cache, "--seed", other))
+            """A first run with an empty cache, then the same again with the features in it."""
+            number = len(first)
+            cache = work / f"cache-{number}"
+            first.append(run_training(str(archive), work / f"run-{number}", cache))
+            again.append(run_training(str(archive), work / f"again-{number}", cache))
             return first[-1]["process_s"]
 
         def keras_side() -> float:
@@ -60,28 +59,29 @@ def main() -> None:
 
 
 def rows(first: list[dict[str, Any]], again: list[dict[str, Any]], keras: list[dict[str, Any]]) -> list[Any]:
-    accuracy = spread([run["test"]["accuracy"]["value"] for run in first])
+    accuracy = first[0]["test"]["accuracy"]  # the way frozen gives the same network each time
+    low, high = accuracy["interval"]["low"], accuracy["interval"]["high"]
     ours = spread([run["process_s"] for run in first])["median"]
     theirs = spread([run["process_s"] for run in keras])["median"]
     second = spread([run["wall_s"] for run in again])["median"]
     peak = max(run["peak_bytes"] for run in first)
-    low, high = accuracy["min"], accuracy["max"]
+    readings = "one reading each" if len(first) == 1 else f"medians of {len(first)}"
     return [
         row(
             "cats vs dogs: accuracy on the 399 test photos",
-            f"{accuracy['median']:.2%} ({low:.2%} to {high:.2%}, {len(first)} seeds)",
+            f"{accuracy['value']:.2%} ({low:.2%} to {high:.2%})",
             f"≥ {GOAL_ACCURACY:.1%}",
-            accuracy["median"] >= GOAL_ACCURACY,
+            accuracy["value"] >= GOAL_ACCURACY,
         ),
         row(
             "cats vs dogs: first run, beside the course's Keras pipeline",
-            f"{ours:.1f} s, Keras {theirs:.0f} s: 1/{theirs / ours:.1f}",
+            f"{ours:.1f} s, Keras {theirs:.0f} s: 1/{theirs / ours:.1f} ({readings})",
             f"≤ 1/{GOAL_RATIO}",
             theirs / ours >= GOAL_RATIO,
         ),
         row(
-            "cats vs dogs: second run, another seed (without imports)",
-            f"{second:.1f} s",
+            "cats vs dogs: again, with the features cached (without imports)",
+            f"{second:.1f} s ({readings})",
             f"≤ {GOAL_AGAIN_S} s",
             second <= GOAL_AGAIN_S,
         ),
