@@ -1,11 +1,13 @@
-"""Write the generated parts of the reference: every command, and every field of the configuration.
+"""Write the generated parts of the reference: every command, every field of the configuration, every recipe.
 
 python docs/generate.py FOLDER
 """
 
 from __future__ import annotations
 
+import json
 import re
+import statistics
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,13 +19,18 @@ from pydantic.fields import FieldInfo
 
 from photopic import config
 from photopic.cli import app
+from photopic.cli.display import duration
+from photopic.training.recipes import named_recipes
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
 
 def write(folder: Path) -> None:
-    """Write commands.md and config.md into a folder."""
+    """Write commands.md, config.md and recipes.md into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "commands.md").write_text(commands(), encoding="utf-8")
     (folder / "config.md").write_text(configuration(), encoding="utf-8")
+    (folder / "recipes.md").write_text(recipes(), encoding="utf-8")
 
 
 def commands() -> str:
@@ -51,6 +58,38 @@ def configuration_types() -> Iterator[type[config.Frozen]]:
                 todo.extend(field.annotation for field in kind.model_fields.values())
         else:
             todo.extend(get_args(kind))
+
+
+def recipes(results: Path = RESULTS) -> str:
+    """A row for each named recipe, with what the benchmarks have measured."""
+    measured = dict(_measured(json.loads(path.read_text("utf-8"))) for path in sorted(results.glob("*.json")))
+    head = ["| name | way | input | epochs | good for | measured |", "|---|---|---|---|---|---|"]
+    rows = [
+        f"| `{name}` | {recipe.way} | {_input(recipe)} | {getattr(recipe, 'total_epochs', '–')} "
+        f"| {_text(recipe.summary)} | {measured.get(name, '')} |"
+        for name, recipe in named_recipes().items()
+    ]
+    return "\n".join([*head, *rows, ""])
+
+
+def _input(recipe: config.AnyRecipe) -> str:
+    """The side of the network's input, and whether it is grey."""
+    if getattr(recipe, "backbone", None) is not None and recipe.backbone.name == "run":
+        return "that run's"
+    return f"{recipe.preprocess.size} px" + (", grey" if recipe.preprocess.channels == 1 else "")
+
+
+def _measured(result: dict[str, Any]) -> tuple[str, str]:
+    """The recipe that a benchmark has trained, its mean test accuracy and median time; ("", "") if none."""
+    runs = result.get("photopic", [])
+    runs = [runs] if isinstance(runs, dict) else runs
+    if not runs:
+        return "", ""
+    accuracy = statistics.fmean(run["test"]["accuracy"]["value"] for run in runs)
+    seconds = statistics.median(run["process_s"] for run in runs)
+    data = {"mnist_speed": "mnist"}.get(result["benchmark"], result["benchmark"].removeprefix("accuracy-"))
+    mean = f", mean of {len(runs)} runs" if len(runs) > 1 else ""
+    return runs[0]["recipe"], f"{accuracy:.2%} on {data.replace('_', '-')} in {duration(seconds)}{mean}"
 
 
 def _section(kind: type[BaseModel]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -96,6 +97,18 @@ def test_the_configuration_reference_has_every_field_with_its_meaning() -> None:
             assert meaning.strip(), f"{kind.__name__}.{name} has no meaning"
 
 
+def test_the_recipe_reference_has_every_recipe_and_what_a_benchmark_has_measured(tmp_path: Path) -> None:
+    run = {"recipe": "digits", "process_s": 65.0, "test": {"accuracy": {"value": 0.75}}}
+    results = {"accuracy-digits": {"photopic": run}, "startup": {"rows": []}}
+    for name, result in results.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"benchmark": name} | result), "utf-8")
+    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` (\|.*)$", load_generate().recipes(tmp_path), re.MULTILINE))
+    assert rows.keys() == named_recipes().keys()
+    measured = {name for name, row in rows.items() if not row.endswith("|  |")}
+    assert measured == {"digits"}
+    assert rows["digits"].endswith("| 75.00% on digits in 1 min 5 s |")
+
+
 @pytest.mark.parametrize("name", [name for name in photopic.__all__ if not name.startswith("__")])
 def test_every_public_name_is_in_the_python_reference(name: str) -> None:
     text = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
@@ -134,6 +147,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("folder", ["howto", "reference", "design"])
+def test_an_index_that_is_read_without_sphinx_has_links_to_all_its_pages(folder: str) -> None:
+    text = (ROOT / "docs" / folder / "index.md").read_text("utf-8")
+    links, _, tree = text.partition("```{toctree}\n:hidden:\n")
+    pages = {path.stem for path in (ROOT / "docs" / folder).glob("*.md")} - {"index"}
+    assert set(re.findall(r"\]\(([a-z-]+)\.md\)", links)) == pages
+    assert set(tree.removesuffix("```\n").split()) == pages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
