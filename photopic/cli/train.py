@@ -57,7 +57,7 @@ def train(
     time_limit
         Time for the training, such as 90s, 10m or 1h30m; fewer epochs are planned if it asks for it.
     seed
-        Seed of weights, order and augmentation; the way frozen has none of them.
+        Seed of weights, order and augmentation; the way frozen ends the same with every seed.
     split_seed
         Seed of the split; leave it alone to compare runs on the same test images.
     val_fraction

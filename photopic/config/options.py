@@ -11,7 +11,7 @@ class TrainOptions(Frozen):
     """What a training is given beside data and recipe; stored in the run."""
 
     seed: int = Field(default=0, ge=0)
-    """Of weights, order and augmentation; the way frozen has none of them: it ends the same with every seed."""
+    """Of weights, order and augmentation; the way frozen ends the same with every seed."""
     weights_seed: int | None = Field(default=None, ge=0)
     """Of the initial weights alone, so that several networks can see the same batches; way scratch only.
     None: seed."""
