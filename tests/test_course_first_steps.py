@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import torch
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch.nn import functional as F
 
+from photopic.data.dataset import open_dataset
 from photopic.lab.course import descent, first_steps, signals
 from photopic.lab.course import toy_data as toy
 from photopic.lab.course.catalog import choose
 from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import median_and_range
-from photopic.lab.course.pictures import turn
+from photopic.lab.course.pictures import one_hot_shape, turn
 
 
 def torch_softmax(start: np.ndarray, rate: float, epochs: int) -> tuple[list[float], np.ndarray]:
@@ -185,3 +187,10 @@ def test_the_curve_has_the_local_minimum_that_the_text_speaks_of() -> None:
 def test_a_half_turn_of_a_photo_is_numpy_s() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     np.testing.assert_array_equal(turn(photo, {"rotation": 180.0}), np.rot90(photo, 2))
+
+
+def test_one_hot_labels_have_a_column_for_each_class() -> None:
+    dataset = open_dataset((np.zeros((7, 4, 4, 3), np.uint8), np.arange(7) % 3))
+    splits = np.array(["train"] * 5 + ["test"] * 2)
+    dataset = replace(dataset, index=replace(dataset.index, splits=splits))
+    assert one_hot_shape(dataset) == "(5,) → (5, 3)"

@@ -147,8 +147,8 @@ def c19(context: Context) -> Outcome:
             _curves(context, {"Xavier": run}, "C19: loss and accuracy"),
         ),
         sentences=(
-            f"Outputs of the last convolution differ between images by {xavier[-2].difference:.1e} of their "
-            f"size, with σ = 0.01 by {small[-2].difference:.1e}; after {len(run.history())} epochs the loss "
+            f"Outputs of the last convolution differ between images by {xavier[-2].difference:.2g} of their "
+            f"size, with σ = 0.01 by {small[-2].difference:.2g}; after {len(run.history())} epochs the loss "
             f"is {last['train_loss']:.4f} beside {math.log(10):.4f} of guessing.",
             _what_it_learned(last["train_accuracy"], accuracy(run)) + f" {_how_long(run)}",
         ),
@@ -175,8 +175,8 @@ def _on_the_way_up(signals: list[LayerSignal]) -> str:
     """What the convolutions let through of the differences between images, before the first step."""
     first, last = signals[0].difference, signals[-2].difference
     return (
-        f"On the way up outputs differ between images by {first:.1e} of their size behind the first "
-        f"convolution and by {last:.1e} behind the last"
+        f"On the way up outputs differ between images by {first:.2g} of their size behind the first "
+        f"convolution and by {last:.2g} behind the last"
         + (": what is left is nearly the same for all images." if last < 0.01 else ".")
     )
 

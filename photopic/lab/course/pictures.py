@@ -84,7 +84,7 @@ def _counts(dataset: DataSet) -> str:
     return f"{(splits == 'train').sum()} / {(splits == 'test').sum()}"
 
 
-def _one_hot(dataset: DataSet) -> str:
+def one_hot_shape(dataset: DataSet) -> str:
     """Shape of the training images' labels, as they are and with a column for each class."""
     rows = dataset.usable[dataset.index.splits[dataset.usable] == "train"]
     labels = dataset.index.labels[rows]
@@ -106,7 +106,7 @@ def _first_photo(context: Context, cifar: DataSet) -> tuple[list[Row], Drawing, 
         context.row("CIFAR-10 train image 0: first pixel", first),
         context.row(
             "CIFAR-10 training labels → one-hot",
-            _one_hot(cifar),
+            one_hot_shape(cifar),
             note="losses here take the numbers themselves",
         ),
     ]
