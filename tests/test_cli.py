@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photopic import files
 from photopic.cli import run
-from photopic.files import lock, write_bytes
+from photopic.cli.output import names_in
+from photopic.files import lock
 
 SMALL = [
     "--recipe=small-images",
@@ -236,18 +239,76 @@ def test_a_mistake_found_before_the_first_step_leaves_no_run(folder: Path, tmp_p
 def test_a_full_disk_stops_with_a_message_and_the_way_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device", "weights.safetensors")
+    new_file = files._new_file
+
+    def full(path: Path) -> tuple[int, str]:
+        if path.name == "weights.safetensors":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return new_file(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("photopic.run.Run.save_weights", full)
-        assert run(["train", str(folder), *SMALL, "--out", str(tmp_path / "a run")]) == 1
-    assert "weights.safetensors: No space left" in capsys.readouterr().err
-    with monkeypatch.context() as patch:
-        patch.setattr("photopic.run.write_bytes", lambda path, data: write_bytes(Path("/dev/full/x"), data))
-        assert run(["resume", str(tmp_path / "a run")]) == 2
-    assert f"`photopic resume '{tmp_path / 'a run'}'` goes on" in capsys.readouterr().err
+        patch.setattr(files, "_new_file", full)
+        assert run(["train", str(folder), *SMALL, "--out", str(tmp_path / "a run")]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'a run' / 'weights.safetensors'}: the disk is full" in said
+    assert f"`photopic resume '{tmp_path / 'a run'}'` goes on" in said
     assert run(["resume", str(tmp_path / "a run")]) == 0
+
+
+def test_too_little_memory_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def take_a_petabyte(*arguments: Any, **options: Any) -> None:
+        import torch
+
+        torch.empty(2**50, dtype=torch.uint8)
+
+    monkeypatch.setattr("photopic.api.train", take_a_petabyte)
+    assert run(["train", "digits"]) == 1
+    assert "not enough memory" in capsys.readouterr().err
+
+
+def test_other_runtime_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("photopic.api.train", fail)
+    with pytest.raises(RuntimeError, match="a defect"):
+        run(["train", "digits"])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("cat, dog ,", ("cat", "dog")),
+        ('"salt, pepper",cat', ("salt, pepper", "cat")),
+        ('" cat" , dog', (" cat", "dog")),
+        ('"the ""best""",5" screen', ('the "best"', '5" screen')),
+        ("", ()),
+        (None, None),
+    ],
+)
+def test_every_class_can_be_named(text: str | None, names: tuple[str, ...] | None) -> None:
+    assert names_in(text) == names
+
+
+@pytest.mark.parametrize("command", [["data", "show"], ["predict"]])
+def test_every_name_can_be_printed(command: list[str], trained: Path, tmp_path: Path) -> None:
+    """Into a pipe whose encoding is the system's, as on Windows, and with names that are no text."""
+    data = make_folder(tmp_path / "猫")
+    (data / "dark").rename(data / "Größe 猫")
+    strange = os.fsdecode(os.fsencode(str(data)) + b"/\xff.png")
+    try:
+        shutil.copy(data / "bright" / "1.png", strange)
+    except OSError:
+        strange = str(data / "bright" / "1.png")  # a file system whose names are always text
+    arguments = [str(trained), strange, str(data)] if command == ["predict"] else [str(data)]
+    program = "import sys; from photopic.cli import main; sys.stdout.reconfigure(encoding='cp1252'); main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command, *arguments], capture_output=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert "猫" in done.stdout.decode("utf-8")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pipes to head, and no device that is always full")
@@ -371,3 +432,35 @@ def test_runs_tells_a_killed_training_from_one_at_work(
     with lock(trained / ".lock"):
         assert run(["runs", str(trained.parent)]) == 0
     assert "running" in capsys.readouterr().out
+
+
+@pytest.mark.slow  # about 15 s on two quiet cores
+@pytest.mark.timeout(900)
+def test_the_demo_trains_scores_and_predicts(tmp_path: Path) -> None:
+    program = "from photopic.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "demo"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    for data, accuracy in (("digits", 0.95), ("signs", 0.95)):
+        document = json.loads((tmp_path / "runs" / f"demo-{data}" / "run.json").read_text("utf-8"))
+        assert document["status"] == "complete"
+        (measured,) = [row for row in document["results"]["test"]["measured"] if row["name"] == "accuracy"]
+        assert measured["value"] > accuracy
+        assert f"{data}, test split: {document['data']['counts']['test']} images" in done.stdout
+        assert f"{measured['value']:.4f}" in done.stdout
+    assert done.stdout.count("is taken for") == 2
+    assert "try next:" in done.stdout
+
+
+def test_ctrl_c_in_the_demo_leaves_a_run_that_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(self: Any, record: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("photopic.cli.display.TrainingDisplay._on_epoch", stop)
+    assert run(["demo", "--out", str(tmp_path)]) == 130
+    assert f"go on with:  photopic resume {tmp_path / 'demo-digits'}" in capsys.readouterr().out
+    assert not (tmp_path / "demo-signs").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code. Errors are one message on standard error, without a traceback."""
     signal.signal(signal.SIGTERM, _as_interrupt)
+    _print_all_names()
     # Threads that wait give their core away instead of spinning: on a machine that also does other work,
     # steps of small networks were 7 times faster (docs/design/threads.md). Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -82,9 +84,27 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         _drop_output()
         return _complain(f"{error.filename or 'output'}: {error.strerror or error}.", 1)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
         return _complain("there is not enough memory: --set batch_size=32, or a smaller preprocess.size.", 1)
     return result if isinstance(result, int) else 0
+
+
+def _is_lack_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """torch reports it as a RuntimeError, of the CPU's memory and of a GPU's."""
+    words = ("DefaultCPUAllocator", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
+def _print_all_names() -> None:
+    """Let no file or class have a name that cannot be printed.
+
+    A file or another program gets UTF-8, a terminal its own encoding; what that lacks is written as \\xNN.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        own = sys.stdout.isatty() or "PYTHONIOENCODING" in os.environ
+        sys.stdout.reconfigure(encoding=None if own else "utf-8", errors="backslashreplace")
 
 
 def _complain(message: str, code: int) -> int:

@@ -47,7 +47,8 @@ def show(
     per_class
         Images of each class on the contact sheet.
     classes
-        Names of the classes to look at, as cat,dog; others are as if absent.
+        Names of the classes to look at, as cat,dog, or in quotes: "salt, pepper",cat; others are as if
+        absent.
     augment
         Write a picture of one image under each augmentation, at low, middle and high strength. DATA may also
         be a single image file.
@@ -165,7 +166,7 @@ def split(
     test_fraction
         Share for the test, where the data set has no such split.
     classes
-        Names of the classes to take, as cat,dog; others are as if absent.
+        Names of the classes to take, as cat,dog, or in quotes: "salt, pepper",cat; others are as if absent.
     train_images
         Take so many training images, of each class its share; validation and test stay whole.
     out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,15 @@ def say(text: str = "") -> None:
 
 
 def names_in(text: str | None) -> tuple[str, ...] | None:
-    """The names in "cat, dog"; None where nothing was given."""
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+    """The names in `cat, dog`, in quotes where they have commas or outer spaces, as in CSV: `"salt, pepper"`.
+
+    None where nothing was given.
+    """
+    if text is None:
+        return None
+    found = re.findall(r'\s*(?:"((?:[^"]|"")*)"|([^,]*?))\s*(?:,|$)', text)
+    names = (quoted.replace('""', '"') or plain for quoted, plain in found)
+    return tuple(name for name in names if name)
 
 
 def print_json(value: Any) -> None:

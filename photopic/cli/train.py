@@ -65,7 +65,7 @@ def train(
     test_fraction
         Share for the test, where the data set has no such split.
     classes
-        Names of the classes to learn, as cat,dog; others are as if absent.
+        Names of the classes to learn, as cat,dog, or in quotes: "salt, pepper",cat; others are as if absent.
     train_images
         Train on so many images, of each class its share; validation and test stay whole.
     out
