@@ -306,6 +306,28 @@ def test_a_gpu_gives_the_same_images(config: AugmentConfig) -> None:
     assert torch.equal(got, augment.apply(images.cuda(), draw.to(torch.device("cuda")), rows.cuda()))
 
 
+@every_config
+def test_no_pixel_is_waited_for(config: AugmentConfig) -> None:
+    """The meta device has no values to read: what is to be done must follow from the draw on the CPU."""
+    augment, images = Augment(config, 3, 20), pictures(8).to("meta")
+    got = augment.apply(images, augment.draw(8, 0, 0), torch.arange(8))
+    assert got.shape == images.shape
+
+
+def test_a_gpu_changes_a_whole_batch_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that fit a cache are for processors; at 224 px they are single images."""
+    sizes: list[int] = []
+
+    def noted(source: Tensor, grid: Tensor, **options: Any) -> Tensor:
+        sizes.append(len(source))
+        return source
+
+    monkeypatch.setattr("photopic.augment.policy.sample", noted)
+    augment = Augment(AugmentConfig(rotation_range=20), 3, 224)
+    augment.apply(torch.zeros(4, 3, 224, 224, device="meta"), augment.draw(4, 0, 0), torch.arange(4))
+    assert sizes == [4]
+
+
 class NoDoubles(TorchDispatchMode):
     """What Apple's GPUs are like: no operation may give float64."""
 

@@ -29,7 +29,7 @@ def batch(channels: int = 3, size: int = 12, n: int = 6) -> torch.Tensor:
 def test_logits_have_one_row_per_image_and_all_parameters_get_gradients(channels, depth, whitening, size):
     config = FastModel(widths=(8, 12), depth=depth, residual=depth > 2, whitening=whitening, dropout=0.1)
     model = network(config, channels, size=size)
-    initialise(model, batch(channels, size))
+    initialise(model, [batch(channels, size)])
     logits = model(batch(channels, size))
     assert logits.shape == (6, 5)
     assert torch.isfinite(logits).all()
@@ -49,11 +49,27 @@ def test_a_strided_stem_without_bias_and_unequal_depths_train_all_parameters(act
         whitening_bias=False,
     )
     model = network(config, 1, size=28)
-    initialise(model, batch(1, 28))
+    initialise(model, [batch(1, 28)])
     assert [len(block.convs) for block in model.blocks] == [1, 3]
     torch.nn.functional.cross_entropy(model(batch(1, 28)), torch.arange(6) % 5).backward()
     assert all(p.grad is not None for p in model.parameters())
     assert not any("whitening" in name for name, _ in model.named_parameters())
+
+
+def test_the_whitening_of_parts_is_that_of_the_whole():
+    images = batch(n=40)
+    whole, parts = network(), network()
+    initialise(whole, [images])
+    initialise(parts, images.split(7))
+    torch.testing.assert_close(parts.whitening.weight, whole.whitening.weight)
+
+
+def test_a_network_that_takes_nothing_from_images_asks_for_none():
+    def images():
+        raise AssertionError("images were converted for nothing")
+        yield
+
+    initialise(network(FastModel(widths=(8, 12), whitening=False)), images())
 
 
 def test_residual_adds_the_first_activation_before_the_last():
@@ -101,7 +117,7 @@ def test_channels_last_gives_the_same_logits():
 
 def test_saved_and_loaded_network_gives_equal_logits():
     model = network()
-    initialise(model, batch())
+    initialise(model, [batch()])
     model(batch())
     twin = FastNet(SMALL, 3, 5, 12)
     twin.load_state_dict(model.state_dict())
@@ -115,8 +131,8 @@ def test_same_seed_gives_same_weights():
 
 def test_initialise_depends_on_the_images_only():
     a, b = network(), network()
-    initialise(a, batch())
-    initialise(b, batch())
+    initialise(a, [batch()])
+    initialise(b, [batch()])
     assert a.whitening is not None
     assert b.whitening is not None
     assert torch.equal(a.whitening.weight, b.whitening.weight)
@@ -126,7 +142,7 @@ def test_initialise_depends_on_the_images_only():
 def test_initialise_leaves_other_models_alone():
     other = torch.nn.Linear(3, 3)
     before = other.weight.clone()
-    initialise(other, batch())
+    initialise(other, [batch()])
     assert torch.equal(other.weight, before)
 
 
@@ -137,7 +153,7 @@ def test_too_small_images_are_refused_with_the_cure():
 
 def test_it_learns_two_patterns():
     model = network(classes=2)
-    initialise(model, batch())
+    initialise(model, [batch()])
     images = torch.randn(64, 3, 12, 12, generator=torch.Generator().manual_seed(2))
     labels = torch.arange(64) % 2
     images[labels == 1, :, :, :6] += 1.0

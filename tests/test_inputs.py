@@ -14,7 +14,7 @@ import photopic
 from photopic.config import AugmentConfig, PreprocessConfig
 from photopic.data.preprocess import Preprocess
 from photopic.runtime import Runtime
-from photopic.training.inputs import AugmentedImages, CachedInputs, DeviceArray
+from photopic.training.inputs import AugmentedFeatures, AugmentedImages, CachedInputs, DeviceArray
 
 CPU = Runtime(torch.device("cpu"), "test", torch.float32, 1)
 N, SIZE = 40, 16
@@ -126,6 +126,18 @@ def test_cutout_is_filled_with_a_mean_colour_whatever_the_scaling(scaling: str, 
     changed = ((got - plain).abs() > 1e-4).any(1, keepdim=True).expand_as(got)
     assert changed.any()
     torch.testing.assert_close(got[changed], wanted[changed], rtol=0, atol=2e-3)
+
+
+def test_frozen_layers_run_in_the_precision_of_the_others() -> None:
+    runtime = Runtime(torch.device("cpu"), "test", torch.bfloat16, 1)
+    seen: list[torch.dtype] = []
+    layer = torch.nn.Conv2d(3, 4, 3).eval().requires_grad_(False)
+    layer.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
+    inputs = AugmentedFeatures(make(**STRONG), layer, runtime)
+    inputs.start_epoch(0)
+    got, _ = inputs.batch(torch.arange(4))
+    assert seen == [torch.bfloat16]
+    assert got.dtype == torch.float32
 
 
 def test_cached_inputs_are_the_same_in_every_epoch_and_never_mixed() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from photopic.runtime import Runtime, derive_seed
 from photopic.training.average import WeightAverage
 from photopic.training.checkpoint import load_checkpoint, save_checkpoint
 from photopic.training.loop import TrainingState, Validation, fit
+from photopic.training.meter import Meter
 from photopic.training.optimizers import build_optimizer
 from photopic.training.schedules import Progress, learning_rate_factor
 
@@ -143,7 +145,7 @@ def test_fit_ends_in_the_weights_of_a_bare_loop() -> None:
             torch.manual_seed(derive_seed(5, "layers", epoch))
             inputs.start_epoch(epoch)
             model.train()
-            for rows in batches.epoch(epoch):
+            for rows, _ in batches.epoch(epoch):
                 progress = Progress(step, 4 * len(batches), len(batches))
                 optimizer.param_groups[0]["lr"] = 0.05 * learning_rate_factor(recipe.schedule, progress)
                 optimizer.zero_grad()
@@ -212,7 +214,7 @@ def test_all_rules_together_end_in_the_weights_of_a_bare_loop() -> None:
             inputs.start_epoch(epoch)
             model.train()
             place = 0
-            for rows in batches.epoch(epoch):
+            for rows, _ in batches.epoch(epoch):
                 progress = Progress(step, 4 * len(batches), len(batches))
                 optimizer.param_groups[0]["lr"] = 0.05 * learning_rate_factor(recipe.schedule, progress)
                 images, mix = inputs.batch(rows, torch.arange(place, place + len(rows)))
@@ -379,6 +381,21 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(loss: str, clip: dict[str
     )
     with pytest.raises(TrainingError, match=r"step \d+ \(epoch \d\)\. Lower optimizer\.learning_rate"):
         run(recipe, make_state(recipe))
+
+
+def test_the_step_that_is_named_is_the_first_whose_loss_was_not_finite() -> None:
+    meter, logits, labels = (
+        Meter(2, torch.device("cpu")),
+        torch.zeros(4, 2),
+        torch.zeros(4, dtype=torch.int64),
+    )
+    for loss in (1.0, 2.0, 3.0):
+        meter.add(torch.tensor(loss), logits, labels)
+    assert meter.step_record(13, 30, 0.1)["train_loss"] == 2.0
+    for loss in (1.0, math.inf, 2.0, math.nan, 1.0):
+        meter.add(torch.tensor(loss), logits, labels)
+    with pytest.raises(TrainingError, match=r"not finite at step 15 \(epoch 2\)"):
+        meter.step_record(18, 30, 0.1)
 
 
 def test_the_callers_random_state_is_left_alone() -> None:

@@ -136,6 +136,12 @@ def test_all_rates_of_an_optimizer_are_suggested_in_proportion() -> None:
     )
 
 
+@pytest.mark.parametrize("scale", [math.inf, 1e30])
+def test_a_loss_that_diverges_at_once_is_said(scale: float) -> None:
+    with pytest.raises(TrainingError, match="diverges at the lowest rates already"):
+        rate_curve(prepare(scale), RATES)
+
+
 def test_a_loss_that_falls_nowhere_is_said() -> None:
     with pytest.raises(TrainingError, match=r"stays at 1\.39 at all rates\. Raise the highest"):
         rate_curve(prepare(), RATES[:40])

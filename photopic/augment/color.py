@@ -77,7 +77,7 @@ def apply_hue(images_01: Tensor, turn: Tensor) -> Tensor:
     hue = torch.where(high == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor)
     hue = torch.where(high == red, (green - blue) / divisor, hue)
     hue += _per_image(turn, images_01)[:, :, :, 0] * 6
-    offsets = torch.tensor([5, 3, 1], device=images_01.device, dtype=images_01.dtype)[:, None, None]
+    offsets = torch.arange(5, 0, -2, device=images_01.device, dtype=images_01.dtype)[:, None, None]
     k = torch.remainder(hue[:, None] + offsets, 6)
     return high[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
 

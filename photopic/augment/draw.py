@@ -26,7 +26,7 @@ from photopic.augment.geometry import UNIFORMS, draw_affine, with_flips
 from photopic.augment.noise import draw_std
 from photopic.augment.perspective import PERSPECTIVE_UNIFORMS, draw_perspective
 from photopic.config import AugmentConfig
-from photopic.runtime import generator
+from photopic.runtime import generator, to_device
 
 _COLUMNS = 16  # uniform numbers per image that are always drawn; all are in use, what comes later has its own
 
@@ -74,13 +74,12 @@ class Draw:
         return self._each(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device) -> Draw:
-        """The same on another device. On a GPU, do this once per epoch rather than once per batch.
+        """The same on another device.
 
         Apple's GPUs know no float64: maps come to them in single precision, 1e-4 pixels exact.
         """
-        if device.type == "mps":
-            return self.single()._each(lambda tensor: tensor.to(device))
-        return self._each(lambda tensor: tensor.to(device))
+        known = self.single() if device.type == "mps" else self
+        return known._each(lambda tensor: to_device(tensor, device))
 
     def single(self) -> Draw:
         """The same with all float64 numbers as float32."""

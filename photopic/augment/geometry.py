@@ -141,7 +141,7 @@ def sampling_terms(affine: Tensor, height: int, width: int, dtype: torch.dtype) 
     neighbouring pixels of a wide image apart.
     """
     dtype = dtype if dtype in (torch.float32, torch.float64) else torch.float32
-    affine = (affine.flip(1) * affine.new_tensor([2 / width, 2 / height])[:, None]).to(dtype)
+    affine = torch.stack([affine[:, 1] * (2 / width), affine[:, 0] * (2 / height)], 1).to(dtype)
     rows = torch.arange(height, dtype=dtype, device=affine.device) - (height - 1) / 2
     columns = torch.arange(width, dtype=dtype, device=affine.device) - (width - 1) / 2
     of_row = affine[:, :, 0:1] * rows + affine[:, :, 2:3]
@@ -183,9 +183,10 @@ def _sample_wrapped(source: Tensor, grid: Tensor) -> Tensor:
     height, width = source.shape[2:]
     repeated = torch.cat([source, source[:, :, :1]], 2)
     repeated = torch.cat([repeated, repeated[:, :, :, :1]], 3)
-    sides = grid.new_tensor([width, height])[:, None, None]
-    pixels = torch.remainder((grid + 1) * sides / 2 - 0.5, sides)
-    return _sample(repeated, (2 * pixels + 1) / (sides + 1) - 1, _BORDER)
+    for axis, side in enumerate((width, height)):
+        pixels = torch.remainder((grid[:, axis] + 1) * side / 2 - 0.5, side)
+        grid[:, axis] = (2 * pixels + 1) / (side + 1) - 1
+    return _sample(repeated, grid, _BORDER)
 
 
 def apply_whole_pixels(images: Tensor, affine: Tensor, *, fill_mode: str, cval: float = 0.0) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from photopic.augment.erasing import box_mask
 from photopic.config import AugmentConfig
-from photopic.runtime import generator
+from photopic.runtime import generator, to_device
 
 _UNIFORMS = 6  # order, which of both, weights of mixup and CutMix, centre of the rectangle (two)
 
@@ -74,7 +74,7 @@ class Mixer:
         if self._pastes(draw, rows):
             box = draw.box[rows]
             mix = _on(Mix(partners, own_share(box, *images.shape[2:])), images.device)
-            return apply_cutmix(images, mix.partners, box), mix
+            return apply_cutmix(images, mix.partners, to_device(box, images.device)), mix
         mix = _on(Mix(partners, draw.weight[rows]), images.device)
         return apply_mixup(images, mix.partners, mix.weight), mix
 
@@ -144,4 +144,4 @@ def apply_cutmix(images: Tensor, partners: Tensor, box: Tensor) -> Tensor:
 
 
 def _on(mix: Mix, device: torch.device) -> Mix:
-    return Mix(mix.partners.to(device), mix.weight.to(device))
+    return Mix(to_device(mix.partners, device), to_device(mix.weight, device))

@@ -34,6 +34,7 @@ from photopic.augment.tone import (
     apply_solarize,
 )
 from photopic.errors import ConfigError, did_you_mean
+from photopic.runtime import to_device
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def apply_chosen(
 ) -> Tensor:
     """Change each image by the operation names[choice]; "identity" changes nothing.
 
-    choice: (n,) int64. Each operation runs once, on its images; all affine moves share one resampling.
+    choice: (n,) int64, best on the CPU, where reading it waits for nothing. Each operation runs once, on its
+    images; all affine moves share one resampling.
     """
     out = images_01.clone()
     height, width = images_01.shape[2:]
@@ -92,7 +94,7 @@ def apply_chosen(
         if names[number] == "identity":
             continue
         operation = OPERATIONS[names[number]]
-        rows = (choice == number).nonzero()[:, 0]
+        rows = to_device((choice == number).nonzero()[:, 0], images_01.device)
         if operation.change is not None:
             out[rows] = operation.change(images_01[rows], strength[rows])
         elif operation.move is not None:

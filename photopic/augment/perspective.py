@@ -55,7 +55,8 @@ def corner_maps(inwards: Tensor, height: int, width: int) -> Tensor:
 
 def with_affine(perspective: Tensor, affine: Tensor) -> Tensor:
     """One map for both: the image is moved by (n, 2, 3) affine maps, then seen in perspective."""
-    last = affine.new_tensor([0.0, 0.0, 1.0]).expand(len(affine), 1, 3)
+    n = len(affine)
+    last = torch.cat([affine.new_zeros(n, 1, 2), affine.new_ones(n, 1, 1)], 2)
     return torch.cat([affine, last], 1) @ perspective.to(affine)
 
 
@@ -72,8 +73,7 @@ def apply_perspective(images: Tensor, maps: Tensor, *, fill_mode: str, cval: flo
 def perspective_grid(maps: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
     """(n, 2, h, w) where output pixels are read: planes x and y, -1..1 from edge to edge of the image."""
     dtype = dtype if dtype in (torch.float32, torch.float64) else torch.float32
-    scale = maps.new_tensor([2 / width, 2 / height, 1.0])[:, None]
-    maps = (maps[:, [1, 0, 2]] * scale).to(dtype)
+    maps = torch.stack([maps[:, 1] * (2 / width), maps[:, 0] * (2 / height), maps[:, 2]], 1).to(dtype)
     rows = torch.arange(height, dtype=dtype, device=maps.device) - (height - 1) / 2
     columns = torch.arange(width, dtype=dtype, device=maps.device) - (width - 1) / 2
     of_row = maps[:, :, 0:1] * rows + maps[:, :, 2:3]

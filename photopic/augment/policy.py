@@ -24,6 +24,7 @@ from photopic.augment.noise import apply_noise, uniform_noise
 from photopic.augment.perspective import perspective_grid, with_affine
 from photopic.config import AugmentConfig
 from photopic.errors import ConfigError
+from photopic.runtime import to_device
 
 _NEUTRAL = (1.0, 1.0)
 _CHUNK_PIXELS = (
@@ -83,13 +84,15 @@ class Augment:
     def _apply(self, images: Tensor, dtype: torch.dtype, draw: Draw, rows: Tensor) -> Tensor:
         if len(images) != len(rows):
             raise ValueError(f"{len(images)} images, but {len(rows)} rows")
-        draw = draw.take(rows.to(draw.affine.device)).to(images.device)
+        # Which images an operation changes is read from the draw on the CPU: a GPU would be waited for.
+        draw = draw.take(rows.to(draw.affine.device))
+        there = draw.to(images.device)
         if self._interpolates or self._recolours:
-            changed = self._in_chunks(images, dtype, draw)
+            changed = self._in_chunks(images, dtype, there)
         else:
-            changed = _as_float(self._move(images, draw.affine), dtype)
-        changed = self._filter(changed, draw)
-        changed = self._erase(changed, draw)
+            changed = _as_float(self._move(images, there.affine), dtype)
+        changed = self._filter(changed, draw, there)
+        changed = self._erase(changed, draw, there)
         return changed.clone() if changed is images else changed
 
     def _in_chunks(self, images: Tensor, dtype: torch.dtype, draw: Draw) -> Tensor:
@@ -97,7 +100,8 @@ class Augment:
         n, _, height, width = images.shape
         out = torch.empty(images.shape, dtype=dtype, device=images.device)
         terms = self._terms(draw, height, width, dtype) if self._interpolates else ()
-        step = max(1, n if images.is_cuda else _CHUNK_PIXELS // (height * width))
+        on_gpu = images.device.type != "cpu"
+        step = max(1, n if on_gpu else _CHUNK_PIXELS // (height * width))
         for start in range(0, n, step):
             part = slice(start, start + step)
             # No name for what lies between: it is freed, and its memory used again while it is in the cache.
@@ -153,28 +157,33 @@ class Augment:
         if images is not out:
             out.copy_(images)
 
-    def _filter(self, images: Tensor, draw: Draw) -> Tensor:
-        """RandAugment or TrivialAugment, blur, noise; each on the images that it was drawn for."""
-        if draw.choice is not None and draw.strength is not None:
+    def _filter(self, images: Tensor, draw: Draw, there: Draw) -> Tensor:
+        """RandAugment or TrivialAugment, blur, noise; each on the images that it was drawn for.
+
+        there: the draw on the device of the images.
+        """
+        if draw.choice is not None and there.strength is not None:
             cval = self.config.cval / 255
             fill = self.config.fill_mode
-            images = apply_auto(images, draw.choice, draw.strength, fill_mode=fill, cval=cval)
-        if draw.blur is not None:
-            sigma = draw.blur
-            images = _on_some(images, sigma > 0, lambda part, at: apply_blur(part, sigma[at], self._radius))
-        if draw.noise is not None and draw.key is not None:
-            std, key = draw.noise, draw.key
-            images = _on_some(images, std > 0, lambda part, at: apply_noise(part, std[at], key[at]))
+            images = apply_auto(images, draw.choice, there.strength, fill_mode=fill, cval=cval)
+        if draw.blur is not None and there.blur is not None:
+            sigma = there.blur
+            blurred = draw.blur > 0
+            images = _on_some(images, blurred, lambda part, at: apply_blur(part, sigma[at], self._radius))
+        if draw.noise is not None and there.noise is not None and there.key is not None:
+            std, key = there.noise, there.key
+            images = _on_some(images, draw.noise > 0, lambda part, at: apply_noise(part, std[at], key[at]))
         return images
 
-    def _erase(self, images: Tensor, draw: Draw) -> Tensor:
+    def _erase(self, images: Tensor, draw: Draw, there: Draw) -> Tensor:
         """Cutout and erasing."""
         if self.config.cutout_size:
-            images = apply_cutout(images, draw.cutout, self.config.cutout_size, self._colour(images))
+            images = apply_cutout(images, there.cutout, self.config.cutout_size, self._colour(images))
         if draw.erasing is None:
             return images
-        assert draw.key is not None
-        box, key = draw.erasing, draw.key
+        assert there.erasing is not None
+        assert there.key is not None
+        box, key = there.erasing, there.key
 
         def erase(part: Tensor, at: Tensor) -> Tensor:
             noisy = self.config.erasing.fill == "noise"
@@ -182,16 +191,16 @@ class Augment:
             colour = uniform_noise(key[at] ^ 0x7FFFFFFF, part.shape[1:]) if noisy else self._colour(part)
             return apply_erasing(part, box[at], colour)
 
-        return _on_some(images, box[:, 2] > box[:, 0], erase)
+        return _on_some(images, draw.erasing[:, 2] > draw.erasing[:, 0], erase)
 
     def _colour(self, images: Tensor) -> Tensor:
         """Of what is taken away: the training images' mean, or each image's own."""
-        return images.mean((2, 3)) if self.mean is None else self.mean
+        return images.mean((2, 3)) if self.mean is None else to_device(self.mean, images.device)
 
 
 def _on_some(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """`change`(images, their places) on those that are chosen (b,) bool; the others as they are."""
-    at = chosen.nonzero()[:, 0]
+    at = to_device(chosen.nonzero()[:, 0], images.device)
     if len(at) == 0:
         return images
     out = images.clone()

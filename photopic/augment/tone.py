@@ -48,8 +48,8 @@ def apply_equalize(images_01: Tensor) -> Tensor:
     n, channels, height, width = images_01.shape
     planes, pixels = n * channels, height * width
     levels = _to_levels(images_01).reshape(planes, pixels).long()
-    first = torch.arange(planes, device=levels.device)[:, None] * _LEVELS
-    count = torch.bincount((levels + first).reshape(-1), minlength=planes * _LEVELS).view(planes, _LEVELS)
+    # not bincount, which makes a GPU be waited for
+    count = levels.new_zeros(planes, _LEVELS).scatter_add_(1, levels, torch.ones_like(levels))
     largest = levels.amax(1, keepdim=True) if levels.numel() else levels[:, :1]
     step = (pixels - count.gather(1, largest)) // 255
     below = count.cumsum(1) - count

@@ -46,16 +46,14 @@ class Batches:
         rows = _balanced(self._classes, self.n, draw)
         return rows[torch.randperm(self.n, generator=draw)]
 
-    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
-        """The batches of an epoch, each (b,) int64 row numbers; from batch number `start` on, to resume."""
-        yield from self.order(epoch).tensor_split(len(self))[start:]
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch: rows, and which of the epoch's draws of augmentation each takes; (b,) int64.
 
-    def draws(self, number: int) -> Tensor | None:
-        """Which of an epoch's n draws of augmentation batch `number` (from 0) takes; None: each row its own.
-
-        Where rows come several times in an epoch, each time has the draw of its place in the epoch.
+        A row takes its own draw; where rows come several times in an epoch, that of its place there.
         """
-        return None if self._classes is None else torch.arange(self.n).tensor_split(len(self))[number]
+        order = self.order(epoch)
+        draws = order if self._classes is None else torch.arange(self.n)
+        return zip(order.tensor_split(len(self)), draws.tensor_split(len(self)), strict=True)
 
 
 def _rows_by_class(labels: np.ndarray) -> list[Tensor]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from photopic.config import PreprocessConfig
 from photopic.config.images import FIXED_SCALINGS
 from photopic.errors import ConfigError, DataError
+from photopic.runtime import to_device
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -108,7 +109,7 @@ class Preprocess:
         if images_01.is_contiguous(memory_format=torch.channels_last):
             return _multiply_add(images_01.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1), scale, bias)
         for channel, (factor, offset) in enumerate(zip(scale, bias, strict=True)):
-            term = images_01.new_tensor(offset)
+            term = images_01.new_full((), offset)
             torch.add(term, images_01[:, channel], alpha=factor, out=out[:, channel])
         return out
 
@@ -186,8 +187,8 @@ def _multiply_add(source_nhwc: Tensor, out_nhwc: Tensor, scale: list[float], bia
     """out = source · scale + bias per channel, as NCHW. Runs over whole pixel rows of w·c values, because an
     innermost axis of three channels is too short to vectorise (measured: 15 times slower)."""
     n, h, w, c = source_nhwc.shape
-    scale_row = source_nhwc.new_tensor(scale).repeat(w)
-    bias_row = source_nhwc.new_tensor(bias).repeat(w)
+    rows = torch.tensor([scale, bias], dtype=source_nhwc.dtype).repeat(1, w)
+    scale_row, bias_row = to_device(rows, source_nhwc.device)
     torch.addcmul(bias_row, source_nhwc.view(n * h, w * c), scale_row, out=out_nhwc.view(n * h, w * c))
     return out_nhwc.permute(0, 3, 1, 2)
 

@@ -8,6 +8,7 @@ docs/design/fast-networks.md tells what was measured and what was rejected.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -110,11 +111,12 @@ class FastNet(nn.Module):
         )  # keeps logits small at the start, while the head's weights have std 1
 
 
-def initialise(model: nn.Module, images: Tensor) -> None:
+def initialise(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set what a model takes from training images before the first step; nothing for most models.
 
-    images: (N, C, H, W) float, normalised as in training; a mixture of all classes.
+    batches: of (N, C, H, W) float, normalised as in training, together a mixture of all classes; of a model
+    that takes nothing, not one is asked for.
     """
     model = model.network if isinstance(model, TwoClassLogits) else model
     if isinstance(model, FastNet) and model.whitening is not None:
-        model.whitening.fit(images)
+        model.whitening.fit(batches)

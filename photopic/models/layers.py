@@ -7,6 +7,8 @@ Shapes: N images, C channels, H x W pixels; tensors are float32 NCHW, best in ch
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,15 +37,22 @@ class Whitening(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.out_channels)) if bias else None
 
     @torch.no_grad()
-    def fit(self, images: Tensor, eps: float = 5e-4) -> None:
-        """Take the filters from images (N, C, H, W), normalised as in training; 2,000 of them are plenty.
+    def fit(self, batches: Iterable[Tensor], eps: float = 5e-4) -> None:
+        """Take the filters from images, normalised as in training; 2,000 of them are plenty.
 
-        eps: added to the eigenvalues, so that directions without variance are not blown up.
+        batches: of (N, C, H, W), at least one; some dozen images each, for their patches take size**2 times
+        the memory in double precision. eps: added to the eigenvalues, so that directions without variance
+        are not blown up.
         """
         _, channels, size, _ = self.weight.shape
-        patches = F.unfold(images.float(), size, stride=self.stride)  # (N, C * size**2, places)
-        flat = patches.transpose(1, 2).reshape(-1, channels * size * size).double()
-        values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+        patch = channels * size * size
+        products, count = torch.zeros(patch, patch, dtype=torch.float64), 0
+        for images in batches:
+            patches = F.unfold(images.float(), size, stride=self.stride)  # (N, patch, places)
+            flat = patches.transpose(1, 2).reshape(-1, patch).double()
+            products += flat.T @ flat
+            count += len(flat)
+        values, vectors = torch.linalg.eigh(products / count)
         values, vectors = values.flip(0), _fix_signs(vectors.flip(1))  # largest variance first
         whitened = (vectors / (values.clamp(min=0) + eps).sqrt()).T.reshape(-1, channels, size, size)
         filters = whitened[: self.out_channels // 2]

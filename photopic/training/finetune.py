@@ -24,7 +24,7 @@ from photopic.models.cutting import split_at
 from photopic.models.folding import for_inference
 from photopic.models.forward import evaluation_mode
 from photopic.models.zoo import check_backbone_input
-from photopic.runtime import derive_seed
+from photopic.runtime import derive_seed, seeded
 from photopic.training.feature_cache import Floats
 from photopic.training.features import Extractor
 from photopic.training.frozen import features_of, filled_in, weights_source
@@ -66,8 +66,7 @@ def train_finetune(job: Job) -> Fitted:
     recipe = job.recipe.model_copy(update={"preprocess": preprocess.config})
     unfrozen_layers(extractor.backbone.module, recipe.unfreeze_from)  # complains before the work begins
     head = first_head(job, preprocess, extractor) if recipe.head_start == "logistic" else None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(job.seed, "weights"))
+    with seeded(derive_seed(job.seed, "weights")):
         model = prepare_finetune(recipe, extractor.backbone, job.num_classes)
     if head is None:
         draw_head(model, derive_seed(job.seed, "weights"))
@@ -130,7 +129,8 @@ def _inputs(
         return validation_of(logits.cpu().numpy(), val_labels, recipe.loss)
 
     if not plain:
-        return upper, AugmentedFeatures(augmented, for_inference(lower, job.runtime.device)), score
+        frozen = for_inference(lower, job.runtime.device)
+        return upper, AugmentedFeatures(augmented, frozen, job.runtime), score
     return upper, CachedInputs(_outputs(job, lower, store, preprocess), job.runtime), score
 
 

@@ -36,7 +36,7 @@ class DeviceArray:
     def take(self, rows: Tensor) -> Tensor:
         """Some rows, on the device."""
         if self._resident is not None:
-            return self._resident[rows.to(self._resident.device)]
+            return self._resident[self._runtime.to_device(rows)]
         return self._runtime.to_device(torch.from_numpy(self._array[rows.numpy()]))
 
 
@@ -61,7 +61,6 @@ class AugmentedImages:
             self._augment = Augment(augment, config.channels, config.size, mean=colour)
         self._mixer = Mixer(augment, config.size) if augment.mixes_labels else None
         self._seed = seed
-        self._device = runtime.device
         self._draw: Draw | None = None
         self._mix_draw: MixDraw | None = None
 
@@ -71,7 +70,7 @@ class AugmentedImages:
     def start_epoch(self, epoch: int) -> None:
         """Draw the augmentation of all images."""
         if self._augment is not None:
-            self._draw = self._augment.draw(len(self), self._seed, epoch).to(self._device)
+            self._draw = self._augment.draw(len(self), self._seed, epoch)
         if self._mixer is not None:
             self._mix_draw = self._mixer.draw(len(self), self._seed, epoch)
 
@@ -96,10 +95,11 @@ class AugmentedImages:
 class AugmentedFeatures:
     """Augmented images as a frozen network sees them: its output is computed anew in every epoch."""
 
-    def __init__(self, images: AugmentedImages, frozen: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, images: AugmentedImages, frozen: Callable[[Tensor], Tensor], runtime: Runtime) -> None:
         """frozen: (B, C, S, S) normalised to (B, ...) features, the same for the same images."""
         self._images = images
         self._frozen = frozen
+        self._runtime = runtime
 
     def __len__(self) -> int:
         return len(self._images)
@@ -111,7 +111,9 @@ class AugmentedFeatures:
     def batch(self, rows: Tensor, draws: Tensor | None = None) -> tuple[Tensor, Mix | None]:
         """(B, ...) float32 features; and how images were mixed, if they were."""
         images, mix = self._images.batch(rows, draws)
-        return self._frozen(images).float().clone(), mix  # a copy: gradients need a tensor that they may keep
+        with self._runtime.autocast():
+            features = self._frozen(images)
+        return features.float().clone(), mix  # a copy: gradients need a tensor that they may keep
 
 
 class CachedInputs:

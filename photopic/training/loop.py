@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from photopic.augment.mix import Mix
 from photopic.config import FineTuneRecipe, ScratchRecipe, SelectBy
 from photopic.data.batches import Batches
 from photopic.models.layered import activity_penalty
-from photopic.runtime import Runtime, derive_seed
+from photopic.runtime import Runtime, derive_seed, seeded
 from photopic.training.average import WeightAverage
 from photopic.training.losses import step_loss
 from photopic.training.meter import Meter, Record, check_finite
@@ -129,18 +128,18 @@ def fit(
     total_steps = recipe.total_epochs * len(batches)
     every = max(1, len(batches) // RECORDS_PER_EPOCH)
     while state.epoch < recipe.total_epochs and stop_reason(recipe, state.history) is None:
-        with _seeded(derive_seed(seed, "layers", state.epoch), runtime):
+        with seeded(derive_seed(seed, "layers", state.epoch), runtime.device):
             inputs.start_epoch(state.epoch)
             state.model.train()
             meter = Meter(state.epoch, runtime.device)
-            for number, rows in enumerate(batches.epoch(state.epoch), start=1):
+            for number, (rows, draws) in enumerate(batches.epoch(state.epoch), start=1):
                 step = state.epoch * len(batches) + number
                 progress = Progress(step - 1, total_steps, len(batches), state.val_losses)
                 factor = learning_rate_factor(recipe.schedule, progress)
                 for group in state.optimizer.param_groups:
                     group["lr"] = group["peak_lr"] * factor
-                images, mix = inputs.batch(rows, batches.draws(number - 1))
-                targets = labels[rows.to(labels.device)]
+                images, mix = inputs.batch(rows, draws)
+                targets = labels[runtime.to_device(rows)]
                 with runtime.autocast():
                     logits = state.model(images)
                     loss = step_loss(recipe, logits, targets, mix, class_weights)
@@ -175,7 +174,7 @@ def fit(
 def update(state: TrainingState, recipe: ScratchRecipe | FineTuneRecipe, loss: Tensor) -> None:
     """One step down the loss and the penalties, which are not reported; then what holds for the weights."""
     activity = activity_penalty(state.model)
-    (loss if activity is None else loss + activity).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss if activity is None else loss + activity)
     if recipe.regularizer.is_active:
         add_penalty_gradients(state.model, recipe.regularizer)
     clip_gradients(recipe.optimizer, state.model.parameters())
@@ -190,12 +189,3 @@ def update(state: TrainingState, recipe: ScratchRecipe | FineTuneRecipe, loss: T
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:
     """All weights and statistics by name, on the CPU, in memory of their own."""
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
-
-
-@contextmanager
-def _seeded(seed: int, runtime: Runtime) -> Iterator[None]:
-    """Seed the generators that layers such as dropout use, and give the caller's state back afterwards."""
-    devices = [runtime.device] if runtime.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from photopic.config import AnyRecipe, FineTuneRecipe, Muon, ScratchRecipe, TrainOptions
 from photopic.data.batches import Batches
 from photopic.errors import ConfigError, TrainingError
-from photopic.runtime import derive_seed
+from photopic.runtime import derive_seed, seeded
 from photopic.training.job import Prepared, Report, ignore
 from photopic.training.loop import TrainingState, update
 from photopic.training.losses import step_loss
@@ -104,6 +103,11 @@ def find_rate(
 def rate_curve(prepared: Prepared, rates: Sequence[float]) -> RateCurve:
     """Try the rates on a prepared training, which is left as it was. Raises TrainingError as `find_rate`."""
     losses, diverged = sweep(prepared, rates)
+    if len(losses) < 5:
+        raise TrainingError(
+            "the loss diverges at the lowest rates already. Lower them (--low), or look at the data and at "
+            "the scaling of the input."
+        )
     smoothed = smooth(losses)
     lowest = _lowest(losses, smoothed, diverged)
     falls = np.diff(smoothed[: max(lowest, 1) + 1]) / np.diff(np.log(rates[: max(lowest, 1) + 1]))
@@ -136,7 +140,7 @@ def sweep(prepared: Prepared, rates: Sequence[float]) -> tuple[list[float], bool
             for group in state.optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * rate / recipe.optimizer.learning_rate
             images, mix = inputs.batch(rows, draws)
-            labels = prepared.labels[rows.to(prepared.labels.device)]
+            labels = prepared.labels[prepared.runtime.to_device(rows)]
             with prepared.runtime.autocast():
                 loss = step_loss(recipe, state.model(images), labels, mix, prepared.class_weights)
             if watch.diverges(loss.item()):
@@ -172,15 +176,14 @@ class _Watch:
         return not math.isfinite(loss) or mean > DIVERGED * self._lowest
 
 
-def _batches(prepared: Prepared, start: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The batches of epoch `start` and all that follow, as the training would take them."""
+def _batches(prepared: Prepared, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of epoch `start` and all that follow, as the training would take them: rows and draws."""
     balanced = prepared.labels if prepared.recipe.sampling == "balanced" else None
     batches = Batches(len(prepared.inputs), prepared.recipe.batch_size, prepared.seed, balanced=balanced)
     epoch = start
     while True:
         prepared.inputs.start_epoch(epoch)
-        for number, rows in enumerate(batches.epoch(epoch)):
-            yield rows, batches.draws(number)
+        yield from batches.epoch(epoch)
         epoch += 1
 
 
@@ -189,9 +192,7 @@ def _on_loan(prepared: Prepared) -> Iterator[TrainingState]:
     """The prepared training, without its weight average; afterwards everything is as it was before."""
     model, optimizer = prepared.state.model, prepared.state.optimizer
     weights, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
-    device = prepared.runtime.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(derive_seed(prepared.seed, "rates"))
+    with seeded(derive_seed(prepared.seed, "rates"), prepared.runtime.device):
         try:
             yield TrainingState(model, optimizer)
         finally:
@@ -203,11 +204,6 @@ def _on_loan(prepared: Prepared) -> Iterator[TrainingState]:
 
 def _lowest(losses: Sequence[float], smoothed: np.ndarray, diverged: bool) -> int:
     """The step at which the curve is lowest; if it falls no more than its noise, the last before it rises."""
-    if len(losses) < 5:
-        raise TrainingError(
-            "the loss diverges at the lowest rates already. Lower them (--low), or look at the data and at "
-            "the scaling of the input."
-        )
     quiet = max(3, len(losses) // 4)  # the first steps hardly change the weights: they show the noise
     level, noise = float(np.mean(losses[:quiet])), float(np.std(losses[:quiet]))
     lowest = int(smoothed.argmin())

@@ -16,7 +16,7 @@ from photopic.errors import TrainingError
 from photopic.models.fast import initialise
 from photopic.models.forward import predict_logits
 from photopic.models.zoo import build_model
-from photopic.runtime import derive_seed
+from photopic.runtime import derive_seed, seeded
 from photopic.training.average import WeightAverage
 from photopic.training.checkpoint import load_checkpoint
 from photopic.training.inputs import AugmentedImages
@@ -36,6 +36,8 @@ GradientRecipe = TypeVar("GradientRecipe", ScratchRecipe, FineTuneRecipe)
 
 INITIAL_IMAGES = 5000
 """Training images, evenly spaced, from which the whitening takes its statistics (as many as airbench94)."""
+INITIAL_BATCH = 64
+"""Images of them that are held at once as floats."""
 
 
 def train_scratch(job: Job) -> Fitted:
@@ -45,12 +47,12 @@ def train_scratch(job: Job) -> Fitted:
     validation = job.pixels("val", Preprocess(job.recipe.preprocess))
     preprocess = Preprocess(job.recipe.preprocess).measured_on(store.images_u8)
     recipe = job.recipe.model_copy(update={"preprocess": preprocess.config})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(job.initial_seed, "weights"))
+    with seeded(derive_seed(job.initial_seed, "weights")):
         model = build_model(recipe, job.num_classes)
     n = len(store.rows)
     spread = np.linspace(0, n - 1, min(n, INITIAL_IMAGES)).astype(np.int64)  # images of all classes
-    initialise(model, preprocess.to_float(torch.from_numpy(store.images_u8[spread])))
+    parts = np.array_split(spread, -(-len(spread) // INITIAL_BATCH))
+    initialise(model, (preprocess.to_float(torch.from_numpy(store.images_u8[part])) for part in parts))
     model = model.to(job.runtime.device).to(memory_format=torch.channels_last)
     inputs = AugmentedImages(store.images_u8, preprocess, recipe.augment, job.seed, job.runtime)
     labels = label_tensor(job, store.rows)
