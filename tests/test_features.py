@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from photopic.errors import DataError
 from photopic.files import cache_dir
 from photopic.models.backbones import load_backbone
 from photopic.runtime import choose_runtime
-from photopic.training import feature_cache, features
+from photopic.training import features
 from photopic.training.feature_cache import FeatureCache
 from photopic.training.features import Extractor, extract_features
 
@@ -234,15 +236,62 @@ def test_pickled_segment_is_not_loaded() -> None:
 
 
 def test_segments_not_used_for_longest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    cache = FeatureCache("space")
+    old = FeatureCache("space")
     for seed in range(3):
-        cache.add(_digests(100, seed), np.ones((100, 50), np.float32))
+        old.add(_digests(100, seed), np.ones((100, 50), np.float32))
     for age, path in enumerate(sorted((cache_dir() / "features").glob("*/*.npy"))):
         os.utime(path, (1000 + age, 1000 + age))
+    cache = FeatureCache("space")
     cache.find(_digests(100, 0))  # now the newest
-    monkeypatch.setattr(feature_cache, "_LIMIT_BYTES", 60_000)
+    monkeypatch.setenv("PHOTOPIC_CACHE_LIMIT", "60000")
+    cache.reserve(100, 50)
     cache.add(_digests(100, 3), np.ones((100, 50), np.float32))
     kept = [seed for seed in range(4) if cache.find(_digests(100, seed))[1].all()]
     assert kept == [0, 3]
+
+
+def test_an_extraction_deletes_nothing_of_its_own(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = open_dataset(photos)
+    first = _extract(dataset, dataset.usable[:3])
+    dim = first.views[0].shape[1]
+    rest = len(dataset.usable) - 3
+    other = FeatureCache("another job")
+    other.add(_digests(1), np.ones((1, dim), np.float32))
+    for path in (cache_dir() / "features").glob("*/*.npy"):
+        os.utime(path, (1000, 1000))
+    monkeypatch.setenv("PHOTOPIC_CACHE_LIMIT", str(rest * (4 * dim + 36)))  # for the others alone
+    np.testing.assert_array_equal(_extract(dataset).views[0][:3], first.views[0])
+    assert not other.find(_digests(1))[1].any()
+
+
+def test_features_that_never_fit_are_refused_before_they_are_computed(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, forwards: list[int]
+) -> None:
+    monkeypatch.setenv("PHOTOPIC_CACHE_LIMIT", "1 KB")
+    with pytest.raises(DataError, match="PHOTOPIC_CACHE_LIMIT higher"):
+        _extract(open_dataset(photos))
+    assert forwards == []
+
+
+def test_a_disk_without_room_for_the_features_is_said_before_they_are_computed(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, forwards: list[int]
+) -> None:
+    usage = shutil.disk_usage(photos)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(DataError, match="the disk is full"):
+        _extract(open_dataset(photos))
+    assert forwards == []
+
+
+def test_a_vanished_photo_is_listed_once_with_its_reason(photos: Path) -> None:
+    dataset = open_dataset(photos)
+    (photos / "a" / "1.png").unlink()
+    (lost,) = _extract(dataset).failed
+    assert (lost.path, lost.reason) == ("a/1.png", "the file is gone")
+
+
+def test_features_do_not_depend_on_what_the_cache_held_before(photos: Path) -> None:
+    dataset = open_dataset(photos)
+    parts = [_extract(dataset, dataset.usable[[0, 4]]), _extract(dataset)]
+    shutil.rmtree(cache_dir() / "features")
+    np.testing.assert_array_equal(_extract(dataset).views[0], parts[1].views[0])

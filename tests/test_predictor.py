@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from photopic.config import FastModel, PreprocessConfig, ScratchRecipe
-from photopic.errors import ConfigError, DataError, RunError, UserError
+from photopic.errors import ConfigError, RunError, UserError
 from photopic.inference.predictor import Predictor
 from photopic.manifest import Manifest
 from photopic.models.zoo import build_model
@@ -285,9 +285,16 @@ def test_folders_and_zips_without_images_are_named(predictor, tmp_path):
     for name in ("empty", "texts", "empty.zip"):
         with pytest.raises(UserError, match=rf"{name}: there are no images in it"):
             predictor.predict(tmp_path / name)
+
+
+def test_a_damaged_zip_is_listed_in_its_place(predictor, tmp_path):
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(DataError, match=r"broken\.zip: cannot be read as a zip"):
-        predictor.predict(tmp_path / "broken.zip")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "good.png")
+    asked = [tmp_path / "good.png", tmp_path / "broken.zip", tmp_path / "good.png"]
+    answers = predictor.predict(asked)
+    assert [answer.path for answer in answers] == [str(path) for path in asked]
+    assert [answer.error is None for answer in answers] == [True, False, True]
+    assert answers[1].error.startswith("cannot be read as a zip file (")
 
 
 def test_a_file_that_vanishes_is_listed(predictor, tmp_path, monkeypatch):

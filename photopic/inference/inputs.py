@@ -47,10 +47,10 @@ class Item:
 def expand(inputs: Inputs) -> Iterator[list[Item]]:
     """All images that the inputs stand for; zips stay open while the block runs.
 
-    A path to a file is one item, whatever it holds. A folder or zip stands for the image files in it, at any
-    depth: files that neither are named like an image nor begin like one are left out, hidden ones too. An
-    array is one image (H, W[, C]) or several (N, H, W[, C]), with values as in `data.arrays.as_images_u8`:
-    three axes are one image if the last is 1 or 3 long.
+    A path to a file is one item, whatever it holds; so is a damaged zip. A folder or zip stands for the image
+    files in it, at any depth: files that neither are named like an image nor begin like one are left out,
+    hidden ones too. An array is one image (H, W[, C]) or several (N, H, W[, C]), with values as in
+    `data.arrays.as_images_u8`: three axes are one image if the last is 1 or 3 long.
     Raises UserError for a path that does not exist, a folder or zip without images, an impossible array.
     """
     if isinstance(inputs, str | Path | np.ndarray | Image.Image):
@@ -107,7 +107,11 @@ def _from_path(path: str, opened: ExitStack) -> list[Item]:
     if not os.path.lexists(path):
         raise UserError(f"{path}: there is no such file or folder.")
     if location.is_file() and (location.suffix.lower() == ".zip" or _begins(location, _ZIP)):
-        return _members(opened.enter_context(closing(ZipSource(location))), path)
+        try:
+            source = opened.enter_context(closing(ZipSource(location)))
+        except DataError as error:
+            return [_unreadable(path, str(error).removeprefix(f"{location}: ").rstrip("."))]
+        return _members(source, path)
     return [_from_source(FolderSource(location.parent), location.name, path)]
 
 

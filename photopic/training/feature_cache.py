@@ -4,14 +4,18 @@ A *space* is one way to compute features: backbone, preprocessing, view. Its fol
 `cache_dir()/features` holds segments, one .npy file each, memory-mapped: records of (SHA-256 of the image,
 CRC-32 of the vector, vector). New images add a segment, so a grown data set, another split or another data
 set with the same photos computes only what is new. A record that does not match its CRC counts as absent.
-All of it is safe to delete; segments not used for longest go when the limit is reached.
+All of it is safe to delete. Segments not used for longest go where the limit would be passed
+(PHOTOPIC_CACHE_LIMIT, 20 GB if not set), but none that the same extraction needs.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,14 +24,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from photopic.data.room import cache_error
+from photopic.data.room import cache_error, limit_bytes
+from photopic.errors import DataError
 from photopic.files import cache_dir, write_with
 
 Digests = npt.NDArray[np.uint8]
 """(n, 32) SHA-256 of images."""
 Floats = npt.NDArray[np.float32]
 
-_LIMIT_BYTES = 5 * 10**9  # a million photos with 1280 features
+_CLOCK_S = 2.0  # a file's time may lie so much before the clock's
 
 
 class FeatureCache:
@@ -36,13 +41,25 @@ class FeatureCache:
     def __init__(self, space: str) -> None:
         """space: everything that the features depend on beside the image, written out."""
         self._folder = cache_dir() / "features" / hashlib.sha256(space.encode()).hexdigest()[:32]
+        self._since = time.time() - _CLOCK_S
 
-    def check_writable(self) -> None:
-        """Raises DataError that names PHOTOPIC_CACHE when nothing can be written here."""
+    def reserve(self, vectors: int, dim: int) -> None:
+        """Make room for so many vectors, before they are computed; what was found since stays.
+
+        Raises DataError when they never fit the limit, the disk has no room, or nothing can be written.
+        """
+        needed, limit = vectors * _record(dim).itemsize, limit_bytes()
+        if needed > limit:
+            raise DataError(
+                f"the features need {needed / 1e9:.1f} GB, but the cache is limited to {limit / 1e9:.1f} GB. "
+                "Choose fewer views, or set PHOTOPIC_CACHE_LIMIT higher."
+            )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._folder):
-                return
+                _make_room(limit - needed, spared_since=self._since)
+                if shutil.disk_usage(self._folder).free < needed:
+                    raise OSError(errno.ENOSPC, "no space left")
         except OSError as error:
             raise cache_error(self._folder, error) from None
 
@@ -78,7 +95,6 @@ class FeatureCache:
             self._folder / f"{name}.npy",
             lambda file: np.lib.format.write_array(file, records, allow_pickle=False),
         )
-        _make_room()
 
 
 def _record(dim: int) -> np.dtype[np.void]:
@@ -120,12 +136,15 @@ def _as_text(digests: Digests) -> npt.NDArray[np.bytes_]:
     return np.ascontiguousarray(digests).view("S32").reshape(-1)
 
 
-def _make_room() -> None:
-    """Delete the segments not used for longest until all features together fit into the limit."""
+def _make_room(limit: int, *, spared_since: float) -> None:
+    """Delete the segments not used for longest until the others are within `limit` bytes.
+
+    spared_since: time from which on a used segment stays in any case.
+    """
     segments = sorted(_segments(), key=lambda entry: entry[0])
     total = sum(size for _, size, _ in segments)
-    for _, size, path in segments:
-        if total <= _LIMIT_BYTES:
+    for used, size, path in segments:
+        if total <= limit or used >= spared_since:
             return
         with suppress(OSError):  # on Windows a segment in use stays
             path.unlink()

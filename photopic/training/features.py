@@ -26,6 +26,7 @@ from photopic.augment.draw import Draw
 from photopic.augment.policy import Augment
 from photopic.config import AugmentConfig, BackboneConfig
 from photopic.data.dataset import DataSet, Excluded
+from photopic.data.decode import ImageError
 from photopic.data.preprocess import Preprocess
 from photopic.errors import DataError
 from photopic.models.backbones import Backbone
@@ -124,7 +125,9 @@ def extract_features(
     if any(part.any() for part in missing.values()):
         found = [view.cache.find(digests[kept]) for view in plan]
     if not all(present.all() for _, present in found):
-        raise DataError("written features cannot be read back. Check the disk, or set PHOTOPIC_CACHE.")
+        raise DataError(
+            "written features cannot be read back. Check the disk, or set PHOTOPIC_CACHE to another folder."
+        )
     paths = dataset.index.paths[rows]
     excluded = [Excluded(str(path), reason) for path, reason in zip(paths, failed, strict=True) if reason]
     return Features(rows[kept], tuple(vectors for vectors, _ in found), excluded)
@@ -181,9 +184,11 @@ def _compute_missing(
     failed: dict[bytes, str] = {}
     todo = _by_missing_views(dataset, rows, plan, missing)
     total, done = sum(len(part) for part in todo.values()), 0
+    if todo:
+        vectors = sum(len(numbers) * len(part) for numbers, part in todo.items())
+        plan[0].cache.reserve(vectors, extractor.backbone.dim)
     for numbers, part in todo.items():
         writers = {number: _Writer(plan[number].cache) for number in numbers}
-        plan[numbers[0]].cache.check_writable()
         try:
             for batch_rows, images in _decoded(dataset, part, preprocess, extractor.runtime, failed):
                 digests = dataset.index.sha256s[batch_rows]
@@ -283,5 +288,7 @@ def _decode_one(dataset: DataSet, row: int, preprocess: Preprocess) -> npt.NDArr
     try:
         background = preprocess.config.background
         return preprocess.to_store(dataset.image(row, min_side=preprocess.min_side, background=background))
+    except ImageError as error:
+        return error.reason
     except (DataError, OSError) as error:
         return str(error)
