@@ -291,7 +291,7 @@ def c22(context: Context) -> Outcome:
     """Augmentation on top."""
     plan = plan_for(context, NORM, 2)
     run, before = _with_l2(context, plan, **AUGMENT), _with_l2(context, plan)
-    outcome = _beside(context, {"augmented": run, "not (C21)": before}, "C22: augmentation", [])
+    outcome = _beside(context, {"augmented": run, "without (C21)": before}, "C22: augmentation", [])
     dataset = context.dataset(DATA)
     images = [dataset.image(int(row)) for row in training_rows(dataset, 2)]
     sheet = augment_sheet(images, [], recipe=run.recipe, thumb=64)
