@@ -213,6 +213,7 @@ def test_what_reaches_the_last_convolution_is_named_by_the_numbers() -> None:
 def test_augmented_images_are_called_harder_where_fewer_are_known() -> None:
     assert "harder" in cifar10._with_and_without(0.4, 0.5)
     assert "harder" not in cifar10._with_and_without(0.5, 0.5)
+    assert "harder" not in cifar10._with_and_without(0.10, 0.12)  # both guess
 
 
 # ---- plans -----------------------------------------------------------------------------------------------

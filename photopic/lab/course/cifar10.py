@@ -314,7 +314,7 @@ def c22(context: Context) -> Outcome:
 
 def _with_and_without(known: float, known_before: float) -> str:
     """known, known_before: accuracy on the images that were learned from, augmented and not."""
-    harder = ": what it learns from is harder" if known < known_before else ""
+    harder = ": what it learns from is harder" if known < known_before and known_before > GUESSING else ""
     return f"Training accuracy ends at {known:.4f}, without augmentation at {known_before:.4f}{harder}."
 
 
