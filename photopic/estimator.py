@@ -7,9 +7,7 @@ pretrained backbones.
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -252,29 +250,18 @@ def _open_images(images: Any, codes: npt.NDArray[np.int64]) -> DataSet:
 def _images_u8(images: Any) -> npt.NDArray[np.uint8]:
     from photopic.data.arrays import as_images_u8
 
-    try:
-        array = np.asarray(images)
-    except ValueError:  # NumPy calls it inhomogeneous
-        raise DataError(
-            "images of different sizes make no array; give paths of files, or resize them"
-        ) from None
-    return as_images_u8(array)
+    return as_images_u8(images)
 
 
 def _open_paths(paths: Sequence[str | os.PathLike[str]], codes: npt.NDArray[np.int64]) -> DataSet:
-    """The data set of these files, by a manifest that is needed only while it is opened."""
-    from photopic.data.dataset import open_dataset
+    from photopic.data.dataset import open_files
 
-    label_of: dict[str, int] = {}
+    label_of: dict[str, str] = {}
     for path, code in zip(paths, codes.tolist(), strict=True):
-        absolute = str(Path(path).absolute())
-        if label_of.setdefault(absolute, code) != code:
+        label = f"{code:09d}"
+        if label_of.setdefault(str(Path(path).absolute()), label) != label:
             raise DataError(f"{path}: is listed twice, with different labels")
-    with tempfile.TemporaryDirectory(prefix="photopic-") as folder:
-        manifest = Path(folder) / "images.jsonl"
-        rows = (json.dumps({"path": path, "label": f"{code:09d}"}) for path, code in label_of.items())
-        manifest.write_text("\n".join(rows), encoding="utf-8")
-        return open_dataset(manifest, strict=True)
+    return open_files(label_of)
 
 
 def _image_logits(predictor: Predictor, samples: Any, kind: Kind) -> npt.NDArray[np.float64]:

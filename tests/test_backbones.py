@@ -95,3 +95,37 @@ def test_unknown_model_names_the_nearest() -> None:
 def test_missing_weights_name_three_ways(weights: str) -> None:
     with pytest.raises(OfflineError, match=r"efficientnet_lite0.*--weights PATH.*--allow-download"):
         load_backbone(BackboneConfig(name="resnet18", weights=weights))
+
+
+def test_weights_that_were_fetched_once_need_no_permission_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder as the hub's client keeps it."""
+    import safetensors.torch
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    kept = tmp_path / "models--timm--resnet10t.c3_in1k"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("abc")
+    (kept / "snapshots" / "abc").mkdir(parents=True)
+    model = timm.create_model("resnet10t").eval()
+    safetensors.torch.save_file(model.state_dict(), kept / "snapshots" / "abc" / "model.safetensors")
+    backbone = load_backbone(BackboneConfig(name="resnet10t"))
+    assert backbone.license == "apache-2.0"
+    images = torch.randn(2, 3, 64, 64)
+    model.reset_classifier(0)
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone.features(images), model(images), rtol=1e-4, atol=1e-4)
+
+
+def test_weights_without_a_hub_are_looked_for_where_torch_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from photopic.models import backbones
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    cfg = timm.models.PretrainedCfg(url="https://example.org/there/net.pth")
+    assert backbones._fetched_before(cfg) is None
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "net.pth").write_bytes(b"")
+    assert backbones._fetched_before(cfg) == tmp_path / "checkpoints" / "net.pth"

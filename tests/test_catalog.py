@@ -94,6 +94,7 @@ def test_idx_files_are_read_byte_for_byte(tmp_path: Path, zipped: bool, place: s
         np.testing.assert_array_equal(dataset.index.labels, labels)
         assert dataset.class_names == tuple("0123456789")
         assert dataset.index.splits.tolist() == ["train"] * 30 + ["test"] * 20
+        assert dataset.catalog_name == "mnist"
 
 
 def test_fashion_mnist_has_names_of_clothes(tmp_path: Path) -> None:
@@ -301,6 +302,34 @@ def test_a_download_happens_only_when_it_is_allowed(tmp_path: Path, monkeypatch:
     assert len(asked) == 1
     assert len(open_dataset("mnist", download=True).usable) == 50
     assert len(asked) == 1
+
+
+def test_an_interrupted_download_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOPIC_CACHE", str(tmp_path))
+
+    def stopped(folder: Path) -> None:
+        write_mnist(folder / "MNIST" / "raw", zipped=True)
+        (folder / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(downloads._FETCH, "mnist", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        open_dataset("mnist", download=True)
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.suffix != ".lock"]
+    with pytest.raises(OfflineError, match="is not on this machine"):
+        open_dataset("mnist")
+
+
+def test_a_download_that_another_process_has_finished_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setitem(downloads._FETCH, "mnist", asked.append)
+    write_mnist(tmp_path / "mnist", zipped=True)
+    downloads.download_catalog("mnist", tmp_path, ["mnist", "MNIST/raw"])
+    assert asked == []
 
 
 def test_a_download_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

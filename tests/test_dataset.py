@@ -175,3 +175,41 @@ def test_strict_names_the_first_files_and_counts_the_rest(tmp_path: Path) -> Non
 def test_other_things_than_data_are_errors() -> None:
     with pytest.raises(DataError, match=r"a pair \(images, labels\), got 3"):
         open_dataset((1, 2, 3))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["cat", "Cat", "dog"], "differ only in upper and lower case"),
+        (["cat", "cat ", "dog"], "or in spaces"),
+        (["cat", "", "dog"], "empty name"),
+        ([b"cat", b"\xff", b"dog"], "bytes that are no UTF-8"),
+        ([["cat"], ["cat", "dog"], []], "one integer or text for each image"),
+    ],
+)
+def test_labels_of_arrays_that_cannot_be_told_apart_or_read_are_errors(
+    labels: list[object], words: str
+) -> None:
+    with pytest.raises(DataError, match=words):
+        open_dataset((np.zeros((3, 8, 8), np.uint8), labels))  # type: ignore[arg-type]
+
+
+def test_images_of_different_sizes_are_no_array() -> None:
+    images = [np.zeros((8, 8), np.uint8), np.zeros((9, 8), np.uint8)]
+    with pytest.raises(DataError, match="images of different sizes make no array"):
+        open_dataset((images, [0, 1]))
+
+
+def test_a_damaged_npz_is_an_error_that_names_it(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.npz"
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+    np.savez_compressed(whole, images=images, labels=np.arange(20) % 2)
+    data = whole.read_bytes()
+    middle = data.index(b"images.npy") + 200
+    (tmp_path / "damaged.npz").write_bytes(data[:middle] + bytes(60) + data[middle + 60 :])
+    with pytest.raises(DataError, match=r"damaged\.npz: cannot be read as arrays"):
+        open_dataset(tmp_path / "damaged.npz")
+    np.save(tmp_path / "one.npy", images)
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    with pytest.raises(DataError, match=r"one\.npz: holds one array only"):
+        open_dataset(tmp_path / "one.npz")

@@ -206,6 +206,24 @@ def test_paths_train_as_arrays_do(digits, tmp_path):
     assert model.classes_.tolist() == ["drei", "eins", "null", "zwei"]
 
 
+def test_paths_are_looked_into_once_however_often_they_are_fitted(digits, tmp_path, monkeypatch):
+    from photopic.data import index
+    from photopic.files import cache_dir
+
+    looked, examine = [], index._examine
+    monkeypatch.setattr(
+        index, "_examine", lambda source, path, size: looked.append(path) or examine(source, path, size)
+    )
+    paths = []
+    for number, image in enumerate(digits[0][:60]):
+        paths.append(tmp_path / f"{number:03d}.png")
+        Image.fromarray(image).save(paths[-1])
+    for _ in range(3):
+        tiny(max_epochs=1).fit(paths, digits[1][:60])
+    assert len(looked) == 60
+    assert len(list((cache_dir() / "index").glob("*.sqlite"))) == 1
+
+
 def test_a_trained_estimator_can_be_pickled(digits, fitted):
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict_proba(digits[0]), fitted.predict_proba(digits[0]))

@@ -77,3 +77,14 @@ def test_the_generator_of_a_gpu_gets_its_state_back(monkeypatch: pytest.MonkeyPa
     with seeded(3, torch.device("mps")):
         assert state["now"].item() == 3
     assert state["now"].item() == 7
+
+
+def test_bfloat16_is_taken_only_where_the_gpu_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU before Ampere emulates it, which is slower than float32."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", torch.backends.cudnn.deterministic)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert choose_runtime("cuda").precision == torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert choose_runtime("cuda").precision == torch.bfloat16

@@ -300,7 +300,7 @@ def test_trainings_without_a_place_of_their_own_get_different_ones(
     runs.append(photopic.train(folder, recipe="small-images", settings=TINY, report=begin_another))
     assert [run.path.as_posix() for run in runs] == ["runs/data-small-images", "runs/data-small-images-2"]
     assert [run.manifest.status for run in runs] == ["complete", "complete"]
-    with pytest.raises(ConfigError, match="more than --time-limit allows"):
+    with pytest.raises(ConfigError, match="more than is left of --time-limit"):
         photopic.train(folder, recipe="small-images", settings=TINY, time_limit=0.0001)
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
@@ -493,3 +493,24 @@ def test_a_vanished_image_is_counted_and_strict_makes_it_an_error(folder: Path, 
     victim.write_bytes(content + b"\n")  # another content: no stored pixels can serve
     with pytest.raises(DataError, match=victim.name):
         train(folder, tmp_path / "strict", report=remove, strict=True)
+
+
+def test_a_catalog_name_stays_one_when_a_folder_is_called_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.rename(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    told: list[dict[str, Any]] = []
+
+    def stop(record: dict[str, Any]) -> None:
+        told.append(record)
+        if record["event"] == "step":
+            raise KeyboardInterrupt
+
+    run = train("digits", tmp_path / "run", report=stop)
+    assert [record["name"] for record in told if record["event"] == "catalog"] == ["digits"]
+    assert len(run.class_names) == 10
+    assert run.resume().manifest.status == "complete"
+    told.clear()
+    train(Path("digits"), tmp_path / "own", report=told.append)
+    assert not [record for record in told if record["event"] == "catalog"]

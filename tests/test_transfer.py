@@ -342,9 +342,10 @@ def test_a_logistic_head_says_the_same_with_one_output_as_with_two(sources: dict
 def test_a_time_limit_that_ends_before_the_unfreezing_is_refused(
     sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from photopic.training import probe
+    from photopic.training import probe, time_limit
 
     monkeypatch.setattr(probe, "seconds_per_image", lambda *_: 0.01)
+    monkeypatch.setattr(time_limit, "monotonic", lambda: 0.0)
     settings = {"total_epochs": 20, "frozen_epochs": 5}
     with pytest.raises(ConfigError, match=r"frozen_epochs=5 leaves none of total_epochs=\d "):
         transfer(sources["layers"], tmp_path / "b", settings=settings, time_limit=1.55)

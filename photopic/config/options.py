@@ -27,7 +27,8 @@ class TrainOptions(Frozen):
     """Training images to use, of each class its share, drawn by the split seed; validation and test stay
     whole. None: all."""
     time_limit_s: Positive | None = None
-    """Time for the training itself, seconds; None: as long as the recipe takes."""
+    """Time for the training, from its first image to its last epoch, seconds: fewer epochs are planned, and
+    where even these take a tenth longer, it ends then. None: as long as the recipe takes."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     data_dir: str | None = None

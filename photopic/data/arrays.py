@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from photopic.data.formats import natural_order
 from photopic.errors import DataError
+
+_DAMAGE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and zipfile raise for damaged files; RuntimeError for encrypted ones."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,10 @@ def from_arrays(images: ArrayLike, labels: ArrayLike) -> ArrayData:
     named by their labels, in natural order. Raises DataError for anything else.
     """
     images_u8 = as_images_u8(images)
-    values = np.asarray(labels)
+    try:
+        values = np.asarray(labels)
+    except ValueError:  # lists of different lengths
+        raise DataError("labels: expected one integer or text for each image.") from None
     if values.ndim == 2 and values.shape[1] == 1:  # as Keras gives those of CIFAR-10
         values = values[:, 0]
     if values.shape != (len(images_u8),):
@@ -55,7 +62,10 @@ def from_arrays(images: ArrayLike, labels: ArrayLike) -> ArrayData:
     if values.dtype.kind not in "iubUS":
         raise DataError(f"labels: {values.dtype} values; expected integers or texts.")
     if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8")
+        try:
+            values = np.char.decode(values, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"labels: bytes that are no UTF-8 ({error.object!r}). Pass texts.") from None
     found, positions = np.unique(values, return_inverse=True)
     names = [str(value) for value in found]
     if values.dtype.kind == "U":
@@ -67,7 +77,12 @@ def from_arrays(images: ArrayLike, labels: ArrayLike) -> ArrayData:
 
 def as_images_u8(images: ArrayLike) -> NDArray[np.uint8]:
     """(n, H, W, C) uint8, C = 1 or 3; no copy where none is needed. Raises DataError, see from_arrays."""
-    array = np.asarray(images)
+    try:
+        array = np.asarray(images)
+    except ValueError:  # NumPy calls it inhomogeneous
+        raise DataError(
+            "images of different sizes make no array: give paths of files, or resize them."
+        ) from None
     if array.ndim == 3:
         array = array[:, :, :, None]
     if array.ndim != 4 or 0 in array.shape[1:]:
@@ -110,11 +125,17 @@ def from_npz(file: Path) -> ArrayData:
     Objects (pickles) in it are refused.
     """
     try:
-        with np.load(file, allow_pickle=False) as content:
+        content = np.load(file, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise DataError(
+                f"{file}: holds one array only. Save images and labels together: "
+                "numpy.savez(FILE, images=…, labels=…)."
+            )
+        with content:
             arrays = {key: content[key] for key in content.files}
     except FileNotFoundError:
         raise DataError(f"{file}: there is no such file.") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise DataError(f"{file}: cannot be read as arrays ({error}).") from None
     try:
         return _from_named(arrays)

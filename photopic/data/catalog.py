@@ -109,7 +109,7 @@ def open_catalog(
     if download and not entry.by_hand:
         from photopic.data.downloads import download_catalog
 
-        download_catalog(name, cache_dir() / "data")
+        download_catalog(name, cache_dir() / "data", entry.places)
         return open_catalog(name)
     looked = ", ".join(str(folder) for folder in folders)
     missing = f'"{name}" is not on this machine (looked in {looked} for {", ".join(entry.places)}).'
@@ -124,14 +124,31 @@ def open_catalog(
     )
 
 
-def open_known(path: Path) -> ArrayData | FileData | None:
-    """Catalog data given by its path: read the same way as by its name. None: it is something else."""
+def open_known(path: Path) -> tuple[str | None, ArrayData | FileData] | None:
+    """Catalog data given by its path, read as by its name; None: it is something else.
+
+    The catalog name comes first; None where only the folder's name speaks for it, and not its form.
+    """
     if not path.exists():
         return None
     for entry in CATALOG.values():
         if path.name in entry.places and entry.group_pattern:
-            return _read(entry, path)
-    return read_published(path)
+            published = _read_published(entry, path)
+            return (None, _read(entry, path)) if published is None else (entry.name, published)
+    data = read_published(path)
+    return None if data is None else (_name_of(path), data)
+
+
+def _name_of(path: Path) -> str | None:
+    """The name of the data set that is usually found at such a place."""
+    for entry in CATALOG.values():
+        if any(path.parts[-len(parts) :] == parts for parts in map(_parts, entry.places)):
+            return entry.name
+    return None
+
+
+def _parts(place: str) -> tuple[str, ...]:
+    return Path(place).parts
 
 
 def no_such_name(text: str) -> str:
@@ -147,8 +164,12 @@ def _data_folders(data_dir: str | Path | None) -> Iterator[Path]:
     yield cache_dir() / "data"
 
 
+def _read_published(entry: CatalogEntry, path: Path) -> ArrayData | FileData | None:
+    return read_published(path) or (read_gtsrb(path) if entry.name == "gtsrb" else None)
+
+
 def _read(entry: CatalogEntry, path: Path) -> ArrayData | FileData:
-    published = read_published(path) or (read_gtsrb(path) if entry.name == "gtsrb" else None)
+    published = _read_published(entry, path)
     if published is not None:
         return published
     data = from_folders(open_source(path), only=entry.folders)

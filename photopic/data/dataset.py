@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from photopic.data.decode import WHITE, decode
 from photopic.data.formats import FileData, from_folders, groups_from, natural_order
 from photopic.data.index import NOT_AN_IMAGE, OK, Facts, Index, Progress, array_facts, column, scan
 from photopic.data.index_cache import IndexCache
-from photopic.data.manifest import MANIFEST_SUFFIXES, from_manifest
+from photopic.data.manifest import MANIFEST_SUFFIXES, from_files, from_manifest
 from photopic.data.source import Excluded, Source, open_source
 from photopic.errors import DataError
 
-__all__ = ["DataSet", "Excluded", "open_dataset"]
+__all__ = ["DataSet", "Excluded", "open_dataset", "open_files"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class DataSet:
     """Where files are read; None for arrays."""
     array: NDArray[np.uint8] | None = None
     """(N, H, W, C) of array data, one image per row of the index; None for files."""
+    catalog_name: str | None = None
+    """Which data set of the catalog it is, opened by that name or in the form of its publisher; None: the
+    user's own, whatever its folder is called."""
 
     def image(
         self, row: int, *, min_side: int | None = None, background: tuple[int, int, int] = WHITE
@@ -122,7 +125,10 @@ def open_dataset(
     download: allow a download of catalog data that is not on this machine.
     Raises DataError, ConfigError or OfflineError, saying what to do.
     """
-    name, opened = _open(data, data_dir, download)
+    try:
+        name, catalog_name, opened = _open(data, data_dir, download)
+    except OSError as error:
+        raise DataError(f"{data}: cannot be read ({error.strerror or error}).") from None
     if isinstance(opened, ArrayData):
         dataset = _from_array_data(name, opened)
     else:
@@ -130,37 +136,49 @@ def open_dataset(
     if isinstance(opened, ArrayData) and group_pattern is not None:
         raise DataError("group_pattern needs paths, and arrays have none.")
     _check(dataset, str(data) if isinstance(data, (str, Path)) else name, strict)
+    return replace(dataset, catalog_name=catalog_name)
+
+
+def open_files(label_of: Mapping[str, str]) -> DataSet:
+    """Index image files, given by their absolute paths with the label of each.
+
+    Raises DataError that names a file which is missing or cannot be used.
+    """
+    dataset = _from_file_data("files", from_files(label_of), None, None)
+    _check(dataset, "files", strict=True)
     return dataset
 
 
 def _open(
     data: str | Path | tuple[ArrayLike, ArrayLike], data_dir: str | Path | None, download: bool
-) -> tuple[str, ArrayData | FileData]:
+) -> tuple[str, str | None, ArrayData | FileData]:
+    """What the user would call it, its name in the catalog, and the data."""
     if isinstance(data, tuple):
         if len(data) != 2:
             raise DataError(f"expected a pair (images, labels), got {len(data)} arrays.")
-        return "arrays", from_arrays(*data)
+        return "arrays", None, from_arrays(*data)
     if isinstance(data, str) and data in catalog.NAMES:
-        return data, catalog.open_catalog(data, data_dir=data_dir, download=download)
+        return data, data, catalog.open_catalog(data, data_dir=data_dir, download=download)
     if not isinstance(data, (str, Path)):
         raise DataError(f"expected a path, a name or a pair (images, labels), got {type(data).__name__}.")
     path = Path(data).expanduser()
     known = catalog.open_known(path)
     if known is not None:
-        return path.name, known
+        return path.name, *known
     if path.suffix.lower() == ".npz":
-        return path.name, from_npz(path)
+        return path.name, None, from_npz(path)
     if path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file():
-        return path.name, from_manifest(path)
+        return path.name, None, from_manifest(path)
     if not path.exists():
         raise DataError(f"{data}: there is no such file or folder, {catalog.no_such_name(str(data))}")
-    return path.resolve().name, from_folders(open_source(path))
+    return path.resolve().name, None, from_folders(open_source(path))
 
 
 def _from_array_data(name: str, data: ArrayData) -> DataSet:
     n = len(data.images)
     if n == 0:
         raise DataError(f"{name}: no images.")
+    _check_class_names(data.class_names)
     facts = array_facts(data.images)
     digits = len(str(n - 1))
     index = Index(
@@ -177,6 +195,7 @@ def _from_file_data(
     name: str, data: FileData, group_pattern: str | None, progress: Progress | None
 ) -> DataSet:
     entries = data.entries.by_path()
+    groups = entries.groups if group_pattern is None else groups_from(group_pattern, entries.paths)
     cache = IndexCache.of(data.location)
     try:
         facts = scan(
@@ -184,7 +203,6 @@ def _from_file_data(
         )
     finally:
         cache.close()
-    groups = entries.groups if group_pattern is None else groups_from(group_pattern, entries.paths)
     is_image = facts.states != NOT_AN_IMAGE
     class_names = _class_names({entries.labels[row] for row in np.flatnonzero(is_image)}, entries.class_order)
     numbers = {class_name: number for number, class_name in enumerate(class_names)}
@@ -203,9 +221,17 @@ def _splits(values: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
 
 
 def _class_names(labels: set[str], given_order: Sequence[str]) -> tuple[str, ...]:
-    """The classes in label order. Raises DataError for names that differ only in case or outer spaces."""
+    """The classes in label order. Raises DataError for names that can be mistaken for each other."""
     known = [name for name in given_order if name in labels]
     names = known + sorted(labels.difference(known), key=natural_order)
+    _check_class_names(names)
+    return tuple(names)
+
+
+def _check_class_names(names: Sequence[str]) -> None:
+    """Raises DataError for an empty name, and for names that differ only in case or outer spaces."""
+    if not all(name.strip() for name in names):
+        raise DataError("a class has an empty name: give each image a label, or leave it out.")
     seen: dict[str, str] = {}
     for name in names:
         twin = seen.setdefault(name.strip().casefold(), name)
@@ -214,7 +240,6 @@ def _class_names(labels: set[str], given_order: Sequence[str]) -> tuple[str, ...
                 f'the classes "{twin}" and "{name}" differ only in upper and lower case or in spaces. '
                 "If they are one class, give them one name; if not, names that can be told apart."
             )
-    return tuple(names)
 
 
 def _with_problems(index: Index, problems: Sequence[Excluded]) -> Index:

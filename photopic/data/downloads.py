@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from photopic.errors import OfflineError
@@ -15,15 +16,21 @@ _CIFAR10_MD5, _CIFAR100_MD5 = (
 )  # same page
 
 
-def download_catalog(name: str, folder: Path) -> None:
-    """Fetch a catalog data set into `folder`, under a name that the catalog looks for.
+def download_catalog(name: str, folder: Path, places: Iterable[str]) -> None:
+    """Fetch a catalog data set into `folder`, whole or not at all.
 
-    Raises OfflineError if the download fails.
+    places: names in the folder under which the catalog looks for it. Raises OfflineError if the download
+    fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with lock(folder / f"{name}.lock", timeout_s=3600.0):
-            _FETCH[name](folder)
+            if any((folder / place).exists() for place in places):  # another process was faster
+                return
+            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as unfinished:
+                _FETCH[name](Path(unfinished))
+                for entry in Path(unfinished).iterdir():
+                    entry.rename(folder / entry.name)
     except (OSError, RuntimeError) as error:  # torchvision raises RuntimeError for a wrong checksum
         raise OfflineError(
             f'the download of "{name}" failed ({error}). Try again, or put it into {folder}.'

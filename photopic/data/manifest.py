@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,6 +40,21 @@ def from_manifest(manifest: Path) -> FileData:
             f"Paths are taken from the manifest's folder, {source.location.absolute()}."
         )
     return FileData(source, entries, manifest)
+
+
+def from_files(label_of: Mapping[str, str]) -> FileData:
+    """Image files by their absolute paths, with the label of each, as a manifest would list them.
+
+    What is known of them is kept under the folder that they share, for the next time.
+    """
+    folder = Path(next(iter(label_of))).parent
+    with suppress(ValueError):  # on Windows they may be on several drives
+        folder = Path(os.path.commonpath([Path(path).parent for path in label_of]))
+    source, entries = FolderSource(folder), Entries()
+    seen: dict[str, tuple[int, str]] = {}
+    for number, (path, label) in enumerate(label_of.items(), 1):
+        _read_row(folder, number, {"path": path, "label": label}, source, entries, seen)
+    return FileData(source, entries, folder / "files by path")
 
 
 def _read_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def select_classes(dataset: DataSet, names: Sequence[str]) -> DataSet:
     kept = np.flatnonzero((labels >= 0) | (index.labels < 0))
     columns = {key: values[kept] for key, values in (vars(index) | {"labels": labels}).items()}
     array = None if dataset.array is None else dataset.array[kept]
-    return DataSet(dataset.name, tuple(names), Index(**columns), dataset.source, array)
+    return replace(dataset, class_names=tuple(names), index=Index(**columns), array=array)
 
 
 def limit_training(dataset: DataSet, splits: NDArray[np.str_], count: int, *, seed: int) -> NDArray[np.str_]:

@@ -208,20 +208,41 @@ def _download(config: BackboneConfig, allow_download: bool) -> Backbone:
     if name in BUNDLED:
         raise ModelError(f'{name} comes with photopic: set weights to "bundled" instead of "download".')
     cfg = _pretrained_cfg(name)  # an unknown name is the more useful complaint
-    if not allow_download:
+    fetched = _fetched_before(cfg)
+    if fetched is None and not allow_download:
         raise OfflineError(
             f"the weights of {name} are not on this machine, and no download was allowed. Three ways: use "
             "the bundled backbone efficientnet_lite0; name a file with --weights PATH; or --allow-download."
         )
     import timm
 
+    overlay = None if fetched is None else {"state_dict": read_weights(fetched)}
     try:
-        module: nn.Module = timm.create_model(name, pretrained=True, num_classes=0)
+        module: nn.Module = timm.create_model(
+            name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay
+        )
     except (OSError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(f"the weights of {name} could not be had ({reason}). Use --weights PATH.") from error
+    built: Any = module
+    built.pretrained_cfg.pop("state_dict", None)  # the same weights once more
     source = f"https://huggingface.co/{cfg.hf_hub_id}" if cfg.hf_hub_id else "the architecture's page in timm"
     return _backbone(name, module, cfg.license or f"unknown: see {source}", hash_tensors(module.state_dict()))
+
+
+def _fetched_before(cfg: Any) -> Path | None:
+    """The file of an earlier download, in the cache of the hub or of torch; None: there is none."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if cfg.hf_hub_id:
+        usual = ("model.safetensors", "pytorch_model.bin")
+        for name in (cfg.hf_hub_filename,) if cfg.hf_hub_filename else usual:
+            found = try_to_load_from_cache(cfg.hf_hub_id, name)
+            if isinstance(found, str):
+                return Path(found)
+        return None
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(cfg.url or "none").name
+    return file if file.is_file() else None
 
 
 def _backbone(name: str, module: nn.Module, license_name: str, sha256: str) -> Backbone:

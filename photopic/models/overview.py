@@ -15,6 +15,7 @@ from photopic.models.classic import CLASSICS
 from photopic.models.cutting import layers_from
 from photopic.models.efficientnet_lite import EfficientNetLite
 from photopic.models.listing import timm_licences
+from photopic.models.native import with_native_preprocess
 from photopic.models.summary import ModelSummary, summarise_network
 from photopic.models.zoo import build_model
 
@@ -71,8 +72,9 @@ def summarise_recipe(
 
     size, channels: None: the recipe's. classes: None: 2 with binary cross-entropy, else 10.
     """
-    given = {"preprocess.size": size, "preprocess.channels": channels}
-    recipe = override(recipe, {key: value for key, value in given.items() if value is not None})
+    sides = {"preprocess.size": size, "preprocess.channels": channels}
+    given = {key: value for key, value in sides.items() if value is not None}
+    recipe = with_native_preprocess(recipe, override(recipe, given), given)
     usual = 2 if isinstance(recipe, ScratchRecipe) and recipe.loss.name == "binary-cross-entropy" else 10
     if classes is not None and classes < 2:
         raise ConfigError(f"classes={classes} must be at least 2.")

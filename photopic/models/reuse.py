@@ -11,7 +11,9 @@ from photopic.config import BackboneConfig, ScratchRecipe
 from photopic.config.networks import RUN
 from photopic.errors import RunError
 from photopic.models.backbones import Backbone, backbone_identity, feature_size, load_backbone
+from photopic.models.bundled import BUNDLED
 from photopic.models.headless import without_head
+from photopic.models.native import check_size
 from photopic.models.truncated import truncate_backbone
 from photopic.models.zoo import build_model
 from photopic.run import MANIFEST, WEIGHTS, Run
@@ -28,11 +30,14 @@ def find_backbone(
     """The backbone with its weights, pretrained or of a run; see `load_backbone` and `backbone_of_run`.
 
     size: side of its input, which decides how long a flattened map is; None: what it was trained on.
+    Raises ConfigError for a size that it cannot take.
     """
     if is_of_run(config):
         backbone = backbone_of_run(Run.open(Path(config.weights).expanduser()))
     else:
         backbone = load_backbone(config, allow_download=allow_download)
+        if size is not None and config.name not in BUNDLED:
+            check_size(backbone.module, config.name, backbone.preprocess.channels, size)
     return truncate_backbone(backbone, config, size)
 
 

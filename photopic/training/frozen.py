@@ -17,6 +17,8 @@ from photopic.training.features import Extractor, Features, extract_features
 from photopic.training.heads import HeadFit, fit_head
 from photopic.training.job import Fitted, Job, SplitLogits
 
+_MORE_TIME = "Allow more, or take fewer images (--train-images) or views, or a smaller preprocess.size."
+
 
 def train_frozen(job: Job) -> Fitted:
     """Extract features, fit a head for each candidate C and keep the best by validation log loss."""
@@ -73,31 +75,39 @@ def features_of(
 
 
 class _Progress:
-    """Reports each batch, and after the second one of the training images how long all splits will take."""
+    """Reports each batch, and once, of the training images, how long all splits will take.
+
+    The second batch tells; the first one, in which the network warms up, only where it is the only one.
+    """
 
     def __init__(self, job: Job, split: str, views: int) -> None:
         self._job, self._split, self._views = job, split, views
-        self._first: tuple[float, int] | None = None
+        self._last = (time.perf_counter(), 0)
+        self._batches = 0
         self._estimated = split != "train"
 
     def __call__(self, done: int, total: int, what: str) -> None:
         self._job.report({"event": "features", "split": self._split, "done": done, "total": total})
-        if self._first is None:
-            self._first = (time.perf_counter(), done)
-        elif not self._estimated:
+        before, self._last = self._last, (time.perf_counter(), done)
+        self._batches += 1
+        if not self._estimated and (self._batches == 2 or done == total):
             self._estimated = True
-            seconds = (time.perf_counter() - self._first[0]) / (done - self._first[1])
+            seconds = (self._last[0] - before[0]) / (done - before[1])
             self._estimate(seconds * (total - done + self._later_images() / (1 + self._views)))
+        if done < total and self._job.time_limit.is_over:
+            raise ConfigError(
+                f"--time-limit is over after the features of {done:,} of {total:,} images of {self._split}, "
+                f"which are kept for the next time. {_MORE_TIME}"
+            )
 
     def _later_images(self) -> int:
         return sum(len(rows) for split, rows in self._job.rows.items() if split != "train")
 
     def _estimate(self, seconds: float) -> None:
-        limit = self._job.time_limit_s
-        if limit is not None and seconds > limit:
+        if seconds > self._job.time_limit.left_s:
             raise ConfigError(
-                f"the features of all images would take about {seconds:.0f} s, more than --time-limit allows "
-                f"({limit:.0f} s). Allow more, or set fewer views."
+                f"the features of all images would take about {seconds:.0f} s more, which is above "
+                f"--time-limit. {_MORE_TIME}"
             )
         self._job.report({"event": "estimate", "seconds": seconds, "how": "the first features"})
 

@@ -30,6 +30,7 @@ from photopic.training.classes import check_classes, class_weights
 from photopic.training.loop import Inputs, TrainingState, Validation
 from photopic.training.losses import image_losses
 from photopic.training.meter import Record
+from photopic.training.time_limit import TimeLimit
 
 Report = Callable[[Record], None]
 _CROSS_ENTROPY = CrossEntropy()
@@ -59,7 +60,7 @@ class Job:
     checkpoint_every_s: float = 10.0
     """Least time between two checkpoints; a resumed training redoes what came after the last one."""
     time_limit_s: float | None = None
-    """Time for the training itself."""
+    """Time from now, the making of the job, to the end of the last epoch; None: as long as it takes."""
     allow_download: bool = False
     """Whether pretrained weights may be fetched."""
     rehearse: Callable[[Prepared], None] | None = None
@@ -73,9 +74,12 @@ class Job:
     """Of the initial weights alone; None: seed."""
     excluded: list[Excluded] = field(default_factory=list)
     """Images that were listed in the index but could not be read later."""
+    time_limit: TimeLimit = field(init=False)
+    """The clock that runs against time_limit_s."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for options that do not suit the classes, or need a run folder."""
+        self.time_limit = TimeLimit(self.time_limit_s)
         check_classes(self.recipe, self.dataset.class_names)
         if self.weights_seed is not None and not isinstance(self.recipe, ScratchRecipe):
             raise ConfigError(

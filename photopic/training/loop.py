@@ -21,6 +21,7 @@ from photopic.training.optimizers import clip_gradients
 from photopic.training.regularisers import add_penalty_gradients, limit_norms
 from photopic.training.schedules import Progress, learning_rate_factor
 from photopic.training.stopping import stop_reason
+from photopic.training.time_limit import TimeLimit
 
 RECORDS_PER_EPOCH = 10
 
@@ -92,6 +93,8 @@ class TrainingState:
     best: Best | None = field(default=None, repr=False)
     history: list[EpochScores] = field(default_factory=list, repr=False)
     """The scores of all epochs so far; what depends on the past, such as stopping, is computed from them."""
+    stopped: str | None = None
+    """Why the training is over before its last epoch; None: it is not. No checkpoint holds it."""
 
     @property
     def val_losses(self) -> tuple[float, ...]:
@@ -116,18 +119,21 @@ def fit(
     report: Callable[[Record], None],
     save: Callable[[TrainingState], None],
     class_weights: Tensor | None = None,
+    time_limit: TimeLimit | None = None,
 ) -> None:
     """Train `state.model` from `state.epoch` to the recipe's last epoch, or to where its rules say stop.
 
     labels: (N,) int64 on the device. class_weights: (K,) float32 there. Every random choice is a function of
     (seed, epoch, image), so a training that starts from a saved state ends in the same weights as one that
-    was never stopped. Raises TrainingError when the loss is not finite.
+    was never stopped. When `time_limit` is over, the epoch ends after the current step, is scored like any
+    other and is the last one. Raises TrainingError when the loss is not finite.
     """
     balanced = labels if recipe.sampling == "balanced" else None
     batches = Batches(len(inputs), recipe.batch_size, seed, balanced=balanced)
     total_steps = recipe.total_epochs * len(batches)
     every = max(1, len(batches) // RECORDS_PER_EPOCH)
-    while state.epoch < recipe.total_epochs and stop_reason(recipe, state.history) is None:
+    state.stopped = stop_reason(recipe, state.history)
+    while state.epoch < recipe.total_epochs and state.stopped is None:
         with seeded(derive_seed(seed, "layers", state.epoch), runtime.device):
             inputs.start_epoch(state.epoch)
             state.model.train()
@@ -147,6 +153,9 @@ def fit(
                 meter.add(loss, logits, targets, mix)
                 if number % every == 0 or number == len(batches):
                     report(meter.step_record(step, total_steps, state.optimizer.param_groups[0]["lr"]))
+                if time_limit is not None and time_limit.is_over and step < total_steps:
+                    state.stopped = f"the time limit is over, after step {step:,} of {total_steps:,}"
+                    break
         record = meter.epoch_record(step)
         validation = validate(state.scored_model)
         check_finite(validation.loss, "validation", step, state.epoch)
@@ -157,6 +166,7 @@ def fit(
             EpochScores(record["train_loss"], record["train_accuracy"], validation.loss, validation.accuracy)
         )
         state.epoch += 1
+        state.stopped = state.stopped or stop_reason(recipe, state.history)
         report(
             record
             | {
@@ -166,9 +176,8 @@ def fit(
             }
         )
         save(state)
-    reason = stop_reason(recipe, state.history)
-    if reason is not None:
-        report({"event": "stopped", "epoch": state.epoch - 1, "reason": reason})
+    if state.stopped is not None:
+        report({"event": "stopped", "epoch": state.epoch - 1, "reason": state.stopped})
 
 
 def update(state: TrainingState, recipe: ScratchRecipe | FineTuneRecipe, loss: Tensor) -> None:

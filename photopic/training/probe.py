@@ -23,8 +23,6 @@ STEPS = 2
 """Timed steps, after one that warms up."""
 FORWARD_SHARE = 1 / 3
 """Cost of a forward pass in relation to a training step: one pass of three alike."""
-USED_SHARE = 0.9
-"""Share of the time limit that is planned for; the rest is for start-up, scoring and noise."""
 
 
 def limit_epochs(
@@ -38,11 +36,13 @@ def limit_epochs(
     epoch_s = per_image * (len(inputs) + FORWARD_SHARE * val_images)
     planned = epochs = recipe.total_epochs
     if job.time_limit_s is not None:
-        epochs = min(epochs, int(job.time_limit_s * USED_SHARE / epoch_s))
+        left_s = job.time_limit.plannable_s
+        epochs = min(epochs, int(left_s / epoch_s))
         if epochs == 0:
             raise ConfigError(
-                f"one epoch takes about {epoch_s:.0f} s here, more than --time-limit allows "
-                f"({job.time_limit_s:.0f} s). Allow more, or choose a smaller recipe (`photopic recipes`)."
+                f"one epoch takes about {epoch_s:.0f} s here, more than is left of --time-limit "
+                f"({left_s:.3g} of {job.time_limit_s:.3g} s). Allow more, or choose a smaller recipe "
+                "(`photopic recipes`)."
             )
     recipe = with_epochs(recipe, epochs)
     job.report(

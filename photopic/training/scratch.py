@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from photopic.config import FineTuneRecipe, ScratchRecipe
+from photopic.config import FineTuneRecipe, ScratchRecipe, TimmModel
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore
 from photopic.errors import TrainingError
 from photopic.models.fast import initialise
 from photopic.models.forward import predict_logits
+from photopic.models.native import check_size
 from photopic.models.zoo import build_model
 from photopic.runtime import derive_seed, seeded
 from photopic.training.average import WeightAverage
@@ -25,7 +26,6 @@ from photopic.training.loop import Inputs, TrainingState, Validation, fit
 from photopic.training.optimizers import build_optimizer
 from photopic.training.probe import limit_epochs
 from photopic.training.saving import Saver
-from photopic.training.stopping import stop_reason
 
 SELECTION = {
     "val_accuracy": "validation accuracy, then loss",
@@ -43,12 +43,11 @@ INITIAL_BATCH = 64
 def train_scratch(job: Job) -> Fitted:
     """Train the recipe's network from random weights and keep the best epoch by validation."""
     assert isinstance(job.recipe, ScratchRecipe)
+    model = _initial_model(job, job.recipe)
     store = job.pixels("train", Preprocess(job.recipe.preprocess))
     validation = job.pixels("val", Preprocess(job.recipe.preprocess))
     preprocess = Preprocess(job.recipe.preprocess).measured_on(store.images_u8)
     recipe = job.recipe.model_copy(update={"preprocess": preprocess.config})
-    with seeded(derive_seed(job.initial_seed, "weights")):
-        model = build_model(recipe, job.num_classes)
     n = len(store.rows)
     spread = np.linspace(0, n - 1, min(n, INITIAL_IMAGES)).astype(np.int64)  # images of all classes
     parts = np.array_split(spread, -(-len(spread) // INITIAL_BATCH))
@@ -63,6 +62,15 @@ def train_scratch(job: Job) -> Fitted:
         job, recipe, state, inputs, labels, lambda scored: validate(job, recipe, scored, validation)
     )
     return fitted(recipe, state, lambda split: answer(job, recipe, state.model, split), stopped_by)
+
+
+def _initial_model(job: Job, recipe: ScratchRecipe) -> nn.Module:
+    """The network with random weights. Raises ConfigError for images of a size that it cannot take."""
+    with seeded(derive_seed(job.initial_seed, "weights")):
+        model = build_model(recipe, job.num_classes)
+    if isinstance(recipe.model, TimmModel):
+        check_size(model, recipe.model.name, recipe.preprocess.channels, recipe.preprocess.size)
+    return model
 
 
 def new_state(
@@ -105,6 +113,7 @@ def run_epochs(
             report=job.report,
             save=Saver(job, recipe),
             class_weights=class_weights,
+            time_limit=job.time_limit,
         )
     except (KeyboardInterrupt, TrainingError) as stop:
         stopped_by = stop
@@ -150,7 +159,6 @@ def fitted(
             "val_accuracy": state.best.validation.accuracy,
             "val_loss": state.best.validation.loss,
         }
-    stopped = stop_reason(recipe, state.history)
-    if stopped is not None:
-        selected["stopped"] = stopped
+    if state.stopped is not None:
+        selected["stopped"] = state.stopped
     return Fitted(recipe, state.model, selected, answer_split, stopped_by)

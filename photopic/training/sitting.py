@@ -2,10 +2,11 @@
 
 Who begins one holds the run's lock (run.LOCK).
 
-Everything that happens is reported as records, plain dictionaries with an "event": `catalog`, `index`, `data`,
-`split`, `recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `stopped`, `excluded`, `resumed`, `restarted`,
-`unsaved`, `undrawn`, `interrupted`, `scored`, `done`. Progress displays, log files and pages read them;
-nothing else tells them anything. The records `step` and `epoch` are also kept in records.jsonl.
+Everything that happens is reported as records, plain dictionaries with an "event": `catalog`, `index`,
+`data`, `split`, `recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `stopped`, `excluded`,
+`resumed`, `restarted`, `unsaved`, `undrawn`, `interrupted`, `scored`, `done`. Progress displays, log files
+and pages read them; nothing else tells them anything. The records `step` and `epoch` are also kept in
+records.jsonl.
 """
 
 from __future__ import annotations
