@@ -161,6 +161,38 @@ def test_evaluate_lists_what_it_left_out_and_says_where_the_roc_is(
     assert (tmp_path / "roc.png").stat().st_size > 1000
 
 
+def test_looking_at_data_fetches_it_on_the_users_word_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import photopic
+
+    def refuse(name: str, *arguments: Any) -> None:
+        raise photopic.OfflineError(f"{name} was asked for")
+
+    monkeypatch.delenv("PHOTOPIC_DATA", raising=False)
+    monkeypatch.setattr("photopic.data.downloads.download_catalog", refuse)
+    with pytest.raises(photopic.OfflineError, match="not on this machine"):
+        photopic.open_dataset("mnist")
+    with pytest.raises(photopic.OfflineError, match="mnist was asked for"):
+        photopic.open_dataset("mnist", allow_download=True)
+    assert run(["data", "show", "mnist", "--allow-download"]) == 2
+    assert "mnist was asked for" in capsys.readouterr().err
+
+
+def test_split_takes_the_options_of_train(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import photopic
+
+    options = {"split_seed": 3, "val_fraction": 0.2, "test_fraction": 0.1, "train_images": 10}
+    rows = photopic.split(folder, classes=("dark", "bright"), **options)
+    assert [sum(row.split == name for row in rows) for name in ("train", "val", "test")] == [10, 12, 6]
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    assert run(["data", "split", str(folder), "--classes=dark,bright", *given]) == 0
+    printed = [line.split(",") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [tuple(cells) for cells in printed] == [
+        (row.path, row.label, row.split, row.group) for row in rows
+    ]
+
+
 def test_data_split_is_a_manifest_that_train_takes(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

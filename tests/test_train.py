@@ -84,6 +84,7 @@ def test_a_run_holds_all_that_was_promised(folder: Path, tmp_path: Path) -> None
         "predictions/test.npz",
     }
     assert set(manifest.files) == names - {"run.json", "records.jsonl"}
+    assert photopic.split(folder) == run.load_splits()
     splits = [row.split for row in run.load_splits()]
     assert {name: splits.count(name) for name in ("train", "val", "test")} == manifest.data["counts"]
     assert manifest.data["counts"] == {"train": 56, "val": 12, "test": 12}

@@ -7,6 +7,7 @@ from photopic.api.looking import (
     list_recipes,
     model_summary,
     open_dataset,
+    split,
     summarise,
 )
 from photopic.api.runs import Data, Run, evaluate, list_runs, open_run, predict
@@ -29,6 +30,7 @@ __all__ = [
     "predict",
     "resume",
     "seconds",
+    "split",
     "summarise",
     "train",
     "train_ensemble",

@@ -19,16 +19,44 @@ if TYPE_CHECKING:
     from photopic.data.show import Summary
     from photopic.models.listing import ModelInfo
     from photopic.models.summary import ModelSummary
+    from photopic.run import SplitRow
 
 
-def open_dataset(data: Data, **options: Any) -> DataSet:
+def open_dataset(data: Data, *, allow_download: bool = False, **options: Any) -> DataSet:
     """The data set behind a path, a catalog name or arrays, indexed.
 
-    options: `data_dir`, `group_pattern`, `strict`, `download`.
+    allow_download: fetch catalog data that is not here. options: `data_dir`, `group_pattern`, `strict`.
     """
     from photopic.data.dataset import open_dataset as opened
 
-    return opened(data, **options)
+    return opened(data, download=allow_download, **options)
+
+
+def split(
+    data: Data | DataSet,
+    *,
+    split_seed: int = 0,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    classes: Sequence[str] | None = None,
+    train_images: int | None = None,
+    **options: Any,
+) -> list[SplitRow]:
+    """How `train` would split a data set: path, sha256, label, group and split of each image that it takes.
+
+    Splits that the data set has are kept. The arguments are those of `train`; options: of `open_dataset`.
+    """
+    from photopic.data.split import split_dataset
+    from photopic.data.subset import limit_training, select_classes
+    from photopic.training.sitting import split_rows
+
+    dataset = _as_dataset(data, options)
+    if classes is not None:
+        dataset = select_classes(dataset, classes)
+    splits = split_dataset(dataset, seed=split_seed, val_fraction=val_fraction, test_fraction=test_fraction)
+    if train_images is not None:
+        splits = limit_training(dataset, splits, train_images, seed=split_seed)
+    return [row for row in split_rows(dataset, splits) if row.split]
 
 
 def summarise(data: Data | DataSet, **options: Any) -> Summary:

@@ -83,7 +83,7 @@ def show(
             say(f"augmentation sheet: {path}")
         return
     dataset = api.open_dataset(
-        data, data_dir=data_dir, group_pattern=group_pattern, strict=strict, download=allow_download
+        data, data_dir=data_dir, group_pattern=group_pattern, strict=strict, allow_download=allow_download
     )
     if classes is not None:
         dataset = select_classes(dataset, names_in(classes) or ())
@@ -181,26 +181,22 @@ def split(
 
     from photopic import api
     from photopic.data.source import FolderSource
-    from photopic.data.split import split_dataset
-    from photopic.data.subset import limit_training, select_classes
-    from photopic.training.sitting import split_rows
 
     dataset = api.open_dataset(data, data_dir=data_dir, group_pattern=group_pattern)
-    if classes is not None:
-        dataset = select_classes(dataset, names_in(classes) or ())
-    splits = split_dataset(dataset, seed=split_seed, val_fraction=val_fraction, test_fraction=test_fraction)
-    if train_images is not None:
-        splits = limit_training(dataset, splits, train_images, seed=split_seed)
+    rows = api.split(
+        dataset,
+        split_seed=split_seed,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        classes=names_in(classes),
+        train_images=train_images,
+    )
     source = dataset.source
     prefix = _way(out.parent, source.location) if out and isinstance(source, FolderSource) else ""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "label", "split", "group"])
-    writer.writerows(
-        (prefix + row.path, row.label, row.split, row.group)
-        for row in split_rows(dataset, splits)
-        if row.split
-    )
+    writer.writerows((prefix + row.path, row.label, row.split, row.group) for row in rows)
     if out is None:
         sys.stdout.write(text.getvalue())
     else:

@@ -108,7 +108,7 @@ class Context:
         """A catalog data set. Raises OfflineError, saying where it was looked for, if it is not here."""
         if name not in self._datasets:
             self._datasets[name] = api.open_dataset(
-                name, data_dir=self.data_dir, download=self.allow_download
+                name, data_dir=self.data_dir, allow_download=self.allow_download
             )
         return self._datasets[name]
 
