@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -197,6 +198,32 @@ def test_records_that_cannot_be_written_do_not_stop_the_training(
     (unsaved,) = [record for record in told if record["event"] == "unsaved"]
     assert "records.jsonl: the disk is full" in unsaved["reason"]
     assert [record["epoch"] for record in run.records() if record["event"] == "epoch"] == [0, 2]
+
+
+def test_curves_that_cannot_be_written_do_not_stop_the_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullBoard:
+        def __init__(self, place: Path) -> None:
+            """As training.tensorboard.TensorBoard on a full disk."""
+
+        def __call__(self, record: dict[str, Any]) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def draw(self, *arguments: Any) -> None:
+            raise RuntimeError("no room")
+
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("photopic.training.sitting.TensorBoard", FullBoard)
+    told: list[str] = []
+    run = train(
+        folder, tmp_path / "run", tensorboard=True, report=lambda record: told.append(record["event"])
+    )
+    assert run.manifest.status == "complete"
+    assert told.count("unsaved") == 1
+    assert len(run.history()) == TINY["total_epochs"]
 
 
 FILL_THE_DISK = """
@@ -476,7 +503,7 @@ def test_a_time_limit_plans_fewer_epochs(folder: Path, tmp_path: Path) -> None:
     (estimate,) = [record for record in records if record["event"] == "estimate"]
     assert run.recipe.total_epochs == estimate["epochs"] < 100_000  # type: ignore[union-attr]
     assert estimate["seconds"] <= 1.0
-    with pytest.raises(ConfigError, match="more than --time-limit allows"):
+    with pytest.raises(ConfigError, match="more than is left of --time-limit"):
         train(folder, tmp_path / "other", time_limit=0.0001)
 
 
