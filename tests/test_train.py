@@ -486,7 +486,7 @@ def test_evaluating_leaves_out_what_was_trained_on(folder: Path, tmp_path: Path)
     evaluation = run.evaluate(folder)
     (scores,) = evaluation.scores.values()
     assert scores.n == run.manifest.data["counts"]["test"]
-    assert "68 images were left out" in evaluation.notes[0]
+    assert evaluation.notes[0].endswith("trained or selected on them: 68")
     assert len(photopic.open_run(run.path).manifest.test_looks) == 2
     images, labels = stripes(seed=9)
     fresh = run.evaluate((images, labels))

@@ -129,23 +129,22 @@ class Sitting:
         self.run.update(recipe=recipe, weights_source=weights_source, planned=True)
 
     def _record(self, record: Record) -> None:
-        if record["event"] in KEPT_EVENTS:
-            self._keep(record)
-        if self._board is not None:
-            self._board(record)
+        try:
+            if record["event"] in KEPT_EVENTS:
+                self._keep(record)
+            if self._board is not None:
+                self._board(record)
+        except (UserError, OSError) as error:  # a full disk may be cleared before the end: once is enough
+            if not self._unsaved:
+                self._unsaved = True
+                self.report({"event": "unsaved", "reason": str(error)})
         self.report(record)
 
     def _keep(self, record: Record) -> None:
-        """Write a record into the run; a full disk, which may be cleared before the end, is reported once."""
-        try:
-            if not self._recorded:  # an earlier sitting may have come further than its last checkpoint
-                self.run.rewind_records(record["epoch"])
-                self._recorded = True
-            self.run.append_record(record)
-        except UserError as error:
-            if not self._unsaved:
-                self._unsaved = True
-                self.report({"event": "unsaved", "epoch": record["epoch"] + 1, "reason": str(error)})
+        if not self._recorded:  # an earlier sitting may have come further than its last checkpoint
+            self.run.rewind_records(record["epoch"])
+            self._recorded = True
+        self.run.append_record(record)
 
     def _store(self, fitted: Fitted, job: Job) -> None:
         """Weights, validation answers and score: what a usable run needs.
@@ -187,7 +186,8 @@ class Sitting:
 
     def _close(self, status: str, error: str | None = None) -> None:
         if self._board is not None:
-            self._board.close()
+            with suppress(OSError):
+                self._board.close()
         seconds = self.run.manifest.seconds + time.perf_counter() - self.started
         self.run.update(status=status, error=error, finished=now(), seconds=round(seconds, 3))
         self.report({"event": "done", "status": status, "seconds": seconds, "path": str(self.run.path)})
