@@ -120,7 +120,7 @@ def test_time_that_is_used_before_the_first_step_is_not_planned_again(
     monkeypatch.setattr(probe, "seconds_per_image", measured_late)
     late = train(tmp_path / "late", lambda record: None, epochs=20, time_limit=10.0)
     assert (quick.recipe.total_epochs, late.recipe.total_epochs) == (15, 5)  # type: ignore[union-attr]
-    with pytest.raises(ConfigError, match=r"more than is left of --time-limit \(0 of 5 s\)"):
+    with pytest.raises(ConfigError, match=r"more than is left of --time-limit \(0.0 of 5.0 s\)"):
         train(tmp_path / "none", lambda record: None, epochs=20, time_limit=5.0)
 
 

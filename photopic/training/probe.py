@@ -40,8 +40,8 @@ def limit_epochs(
         epochs = min(epochs, int(left_s / epoch_s))
         if epochs == 0:
             raise ConfigError(
-                f"one epoch takes about {epoch_s:.2g} s here, more than is left of --time-limit "
-                f"({left_s:.3g} of {job.time_limit_s:.3g} s). Allow more, or choose a smaller recipe "
+                f"one epoch takes about {epoch_s:.1f} s here, more than is left of --time-limit "
+                f"({left_s:.1f} of {job.time_limit_s:.1f} s). Allow more, or choose a smaller recipe "
                 "(`photopic recipes`)."
             )
     recipe = with_epochs(recipe, epochs)
