@@ -424,6 +424,21 @@ def test_data_that_moved_is_said_with_the_option_that_helps(
     assert "--data PATH" in capsys.readouterr().err
 
 
+def test_snapshots_can_be_asked_about_data_that_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from photopic import RunError
+
+    def found(*arguments: Any, data: str | None, snapshots: bool, **options: Any) -> None:
+        raise RunError(f"data={data}, snapshots={snapshots}")
+
+    assert run(["ensemble", "--train", "digits", "--data", "x"]) == 2
+    assert "leave out RUN…, --snapshots and --data" in capsys.readouterr().err
+    monkeypatch.setattr("photopic.api.ensemble", found)
+    assert run(["ensemble", str(tmp_path), "--snapshots", "--data", "elsewhere"]) == 2
+    assert "data=elsewhere, snapshots=True" in capsys.readouterr().err
+
+
 def test_an_altered_run_is_refused(trained: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = trained / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
