@@ -30,8 +30,9 @@ def test_lite0_equals_timm(lite0: torch.nn.Module, size: int) -> None:
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     backbone = load_backbone(BackboneConfig())
     with torch.inference_mode():
-        torch.testing.assert_close(backbone.features(images), lite0(images), rtol=1e-4, atol=1e-4)
-    assert backbone.features(images).shape == (2, backbone.dim)
+        features = backbone.module(images)
+        torch.testing.assert_close(features, lite0(images), rtol=1e-4, atol=1e-4)
+    assert features.shape == (2, backbone.dim)
 
 
 @pytest.mark.parametrize("name", SCALES)
@@ -53,13 +54,10 @@ def test_bundled_weights_name_their_license_and_hash() -> None:
     assert len(backbone.sha256) == 64
 
 
-def test_features_are_those_of_evaluation_mode() -> None:
-    backbone = load_backbone(BackboneConfig())
-    images = torch.randn(2, 3, 64, 64)
-    expected = backbone.features(images)
-    backbone.module.train()
-    torch.testing.assert_close(backbone.features(images), expected, rtol=0, atol=0)
-    assert backbone.module.training
+def test_a_backbone_comes_in_evaluation_mode_and_frozen() -> None:
+    module = load_backbone(BackboneConfig()).module
+    assert not any(part.training for part in module.modules())
+    assert not any(parameter.requires_grad for parameter in module.parameters())
 
 
 def test_timm_weights_from_a_file_give_timms_features(tmp_path: Path) -> None:
@@ -72,7 +70,7 @@ def test_timm_weights_from_a_file_give_timms_features(tmp_path: Path) -> None:
     images = torch.randn(2, 3, 64, 64)
     model.reset_classifier(0)
     with torch.inference_mode():
-        torch.testing.assert_close(backbone.features(images), model(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(backbone.module(images), model(images), rtol=1e-4, atol=1e-4)
     assert backbone.dim == 512
     assert backbone.license.startswith("unknown: see")
 
@@ -115,7 +113,7 @@ def test_weights_that_were_fetched_once_need_no_permission_again(
     images = torch.randn(2, 3, 64, 64)
     model.reset_classifier(0)
     with torch.inference_mode():
-        torch.testing.assert_close(backbone.features(images), model(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(backbone.module(images), model(images), rtol=1e-4, atol=1e-4)
 
 
 def test_weights_without_a_hub_are_looked_for_where_torch_keeps_them(

@@ -21,10 +21,11 @@ import torch
 import photopic
 from photopic.cli import run as command
 from photopic.config import ScratchRecipe
+from photopic.data.dataset import open_dataset
 from photopic.errors import ConfigError, RunError, TrainingError
 from photopic.training.probe import with_epochs
 from photopic.training.recipes import load_recipe
-from photopic.training.train import train_arrays
+from photopic.training.train import train_dataset
 
 TINY = {
     "preprocess.size": 16,
@@ -186,7 +187,9 @@ def test_the_ends_of_the_last_cycles_are_kept(tmp_path: Path) -> None:
 
 def test_weights_that_are_kept_need_a_run_folder() -> None:
     with pytest.raises(ConfigError, match="checkpoint_name needs a run folder"):
-        train_arrays(*stripes(), recipe="small-images", settings=TINY | {"checkpoint_name": "x-{epoch}"})
+        train_dataset(
+            open_dataset(stripes()), recipe="small-images", settings=TINY | {"checkpoint_name": "x-{epoch}"}
+        )
 
 
 def test_a_full_disk_does_not_end_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import sys
 import threading
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -206,6 +207,14 @@ def test_warnings_of_pillow_stay_inside_the_scan() -> None:
     with pytest.warns(UserWarning, match="Invalid APNG"):
         Image.open(io.BytesIO(data))
     assert Counting({"a.png": data}).scan(None).states.tolist() == [OK]
+
+
+def test_the_caller_hears_its_own_warnings_during_a_scan() -> None:
+    def progress(done: int, total: int, what: str) -> None:
+        warnings.warn(f"{done} of {total}", stacklevel=2)
+
+    with pytest.warns(UserWarning, match="of 1"):
+        Counting({"a.png": png(1)}).scan(None, progress=progress)
 
 
 def test_array_rows_have_the_digest_of_their_pixels() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from photopic.errors import ConfigError, DataError
 from photopic.evaluation import metrics
 from photopic.evaluation.bootstrap import bootstrap_counts, bootstrap_mean, resamples_for
-from photopic.evaluation.intervals import Interval, Measured, proportion, wilson
+from photopic.evaluation.intervals import Interval, Measured, group_codes, proportion, wilson
 
 
 @given(st.integers(1, 3000), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
@@ -41,6 +41,13 @@ def test_impossible_counts_are_named(successes, n):
 def test_an_impossible_level_is_named(level):
     with pytest.raises(ConfigError, match=f"level={level} must be"):
         wilson(1, 2, level)
+
+
+@pytest.mark.parametrize(
+    "groups", [[5, 2, 5, 9], [5_000, 2, 5_000, 9_000], [-1, -4, -1, 0], ["b", "a", "b", "c"]], ids=str
+)
+def test_groups_are_numbered_in_their_order_whatever_they_are(groups):
+    assert group_codes(np.array(groups), 4).tolist() == [1, 0, 1, 2]
 
 
 def test_groups_of_one_image_change_no_wilson_interval():

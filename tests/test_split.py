@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from photopic.data.dataset import DataSet, open_dataset
 from photopic.data.index import OK, Index, column
-from photopic.data.split import split_counts, split_dataset
+from photopic.data.split import split_dataset
 from photopic.errors import ConfigError, DataError
 
 
@@ -207,13 +207,6 @@ def test_no_group_is_ever_torn_and_no_class_loses_all_its_training_images(
         assert len(set(splits[np.array(groups) == group])) == 1
     for label in range(classes):
         assert set(splits[np.array(labels) == label]) == {"train", "val", "test"}
-
-
-def test_split_counts_name_the_classes() -> None:
-    dataset = made_up([0, 0, 0, 1, 1, 1])
-    assert split_counts(dataset, split_dataset(dataset)) == {
-        part: {"0": 1, "1": 1} for part in ("train", "val", "test")
-    }
 
 
 @pytest.mark.slow

@@ -14,7 +14,6 @@ from typing import IO, Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from photopic.config import PreprocessConfig
@@ -81,8 +80,8 @@ def test_the_pixels_are_those_of_one_image_at_a_time_in_the_order_asked_for() ->
     np.testing.assert_array_equal(store.images_u8, wanted)
     np.testing.assert_array_equal(store.rows, rows)
     assert store.failed == []
-    assert store.tensor().shape == (60, 12, 12, 3)
-    assert store.tensor().dtype == torch.uint8
+    assert store.images_u8.shape == (60, 12, 12, 3)
+    assert store.images_u8.dtype == np.uint8
 
 
 def test_the_second_time_nothing_is_decoded() -> None:
@@ -247,6 +246,21 @@ def test_the_store_not_used_for_longest_makes_room(monkeypatch: pytest.MonkeyPat
     assert paths[0].with_suffix(".json").stat().st_mtime > 10**9  # opening is use
 
 
+def test_files_that_other_processes_take_away_meanwhile_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "old.npy").write_bytes(bytes(60))
+    (tmp_path / "new.npy").write_bytes(bytes(60))
+    (tmp_path / "new.json").write_text("{}")
+    listed = {pattern: list(tmp_path.glob(pattern)) for pattern in ("*.npy", ".*.tmp")}
+    listed["*.npy"].append(tmp_path / "gone.npy")
+    listed[".*.tmp"].append(tmp_path / ".renamed.npy.tmp")
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: iter(listed.get(pattern, ())))
+    monkeypatch.setenv("PHOTOPIC_CACHE_LIMIT", "100")
+    room.make_room(tmp_path, 40, suffix=".npy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.json", "new.npy"]
+
+
 def test_a_store_above_the_limit_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOPIC_CACHE_LIMIT", "1 KB")
     dataset = Files([png(i) for i in range(5)])
@@ -296,7 +310,7 @@ def test_pixels_of_a_store_cannot_be_changed_on_disk() -> None:
     dataset = Files([png(i) for i in range(2)])
     store = open_store(dataset)
     before = store.path.read_bytes()
-    store.tensor()[0] = 0
+    store.images_u8[0] = 0
     assert store.path.read_bytes() == before
 
 

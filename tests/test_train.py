@@ -495,6 +495,20 @@ def test_evaluating_leaves_out_what_was_trained_on(folder: Path, tmp_path: Path)
         run.evaluate((images, np.where(labels == "down", "dwn", labels)))
 
 
+def test_what_was_learned_from_is_not_scored_though_it_stands_in_the_test_too(
+    folder: Path, tmp_path: Path
+) -> None:
+    for number, image in enumerate(sorted(folder.rglob("*.png"))):
+        for part in ("train", "test") if number % 10 == 0 else ("train",):
+            place = tmp_path / "given" / part / image.parent.name
+            place.mkdir(parents=True, exist_ok=True)
+            (place / image.name).write_bytes(image.read_bytes())
+    run = train(tmp_path / "given", tmp_path / "run")
+    assert run.manifest.data["counts"]["test"] == 8
+    with pytest.raises(DataError, match="no image is left to score; 88 were used"):
+        run.evaluate(tmp_path / "given")
+
+
 def test_a_time_limit_plans_fewer_epochs(folder: Path, tmp_path: Path) -> None:
     records: list[dict[str, Any]] = []
     run = train(

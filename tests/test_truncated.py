@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from photopic.config import BackboneConfig, override, parse_recipe
+from photopic.data.dataset import open_dataset
 from photopic.errors import ConfigError, ModelError
 from photopic.models.backbones import build_features
 from photopic.models.layered import build_layers
@@ -21,7 +22,7 @@ from photopic.models.zoo import build_model
 from photopic.runtime import choose_runtime
 from photopic.training.features import Extractor
 from photopic.training.recipes import load_recipe
-from photopic.training.train import train_arrays
+from photopic.training.train import train_dataset
 
 
 def output_of(module: nn.Module, name: str, images: Tensor) -> Tensor:
@@ -123,9 +124,9 @@ def test_loaded_features_are_those_of_the_pretrained_layer() -> None:
     whole = find_backbone(BackboneConfig())
     lower = find_backbone(BackboneConfig(until="blocks.3"), size=96)
     images = torch.randn(2, 3, 96, 96)
-    torch.testing.assert_close(
-        lower.features(images), output_of(whole.module, "blocks.3", images).mean((2, 3))
-    )
+    with torch.inference_mode():
+        features = lower.module(images)
+    torch.testing.assert_close(features, output_of(whole.module, "blocks.3", images).mean((2, 3)))
     assert lower.dim == 80
     assert lower.sha256 == whole.sha256
 
@@ -147,9 +148,8 @@ def test_a_cut_backbone_learns_in_both_ways() -> None:
     changes = {"preprocess.size": 32, "backbone.until": "blocks.1", "backbone.pool": "flatten"}
     tuning = {"unfreeze_from": "blocks.1", "total_epochs": 1}
     for name, more in (("photos-frozen", {}), ("photos-finetune", tuning)):
-        fitted = train_arrays(
-            images, labels, recipe=override(load_recipe(name), changes | more), device="cpu"
-        )
+        changed = override(load_recipe(name), changes | more)
+        fitted = train_dataset(open_dataset((images, labels)), recipe=changed, device="cpu")
         assert fitted.model.head.in_features == 24 * 8 * 8
         answer = fitted.answer("val")
         assert (answer.logits.argmax(1) == answer.labels).all()

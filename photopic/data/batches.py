@@ -47,7 +47,7 @@ class Batches:
         return rows[torch.randperm(self.n, generator=draw)]
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch: rows, and which of the epoch's draws of augmentation each takes; (b,) int64.
+        """The batches of an epoch: rows, and which of its n draws of augmentation each takes; (b,) int64.
 
         A row takes its own draw; where rows come several times in an epoch, that of its place there.
         """

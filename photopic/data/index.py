@@ -155,9 +155,10 @@ def _examine_all(
         return [(row, *_examine(source, paths[row], sizes[row])) for row in chunk]
 
     workers = min(16, os.cpu_count() or 1)
-    # Pillow warns of harmless oddities without naming the file; the filter is set and reset by this thread.
+    # Pillow warns of harmless oddities without naming the file. Filters belong to the whole process: they are
+    # set and reset by this thread, and those of the caller still hold for its own warnings.
     with warnings.catch_warnings(), ThreadPoolExecutor(workers, "photopic-index") as pool:
-        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         yield from pool.map(task, _chunks(rows))
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,35 +48,48 @@ def make_room(folder: Path, needed: int, *, suffix: str) -> None:
             f"the decoded images need {needed / 1e9:.1f} GB, but stores are limited to {limit / 1e9:.1f} GB. "
             "Choose a smaller size, or set PHOTOPIC_CACHE_LIMIT higher."
         )
-    stores = sorted(folder.glob(f"*{suffix}"), key=_last_used)
-    total = sum(path.stat().st_size for path in stores)
-    while stores and total + needed > limit:
-        total -= delete_store(stores.pop(0))
+    stores = sorted(_stores(folder, suffix))
+    total = sum(size for _, _, size in stores)
+    for _, path, size in stores:
+        if total + needed <= limit:
+            break
+        if _delete_store(path):
+            total -= size
     for path in folder.glob(".*.tmp"):
-        if time.time() - path.stat().st_mtime > _STALE_TEMP_S:
-            with suppress(OSError):
+        with suppress(OSError):  # among others, when its process renames it at this moment
+            if time.time() - path.stat().st_mtime > _STALE_TEMP_S:
                 path.unlink()
     if shutil.disk_usage(folder).free < needed:
         raise cache_error(folder, OSError(errno.ENOSPC, "no space left"))
 
 
-def delete_store(path: Path) -> int:
-    """Bytes freed. A store that is in use stays on Windows, and stays readable to its user elsewhere."""
-    size = path.stat().st_size
+def _stores(folder: Path, suffix: str) -> Iterator[tuple[float, Path, int]]:
+    """When each store was last used (0: it is not known), its file and its bytes.
+
+    Other processes make and delete stores meanwhile: what is gone when it is looked at is left out.
+    """
+    for path in folder.glob(f"*{suffix}"):
+        last_used = 0.0
+        with suppress(FileNotFoundError):
+            last_used = path.with_suffix(".json").stat().st_mtime
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            continue
+        yield last_used, path, size
+
+
+def _delete_store(path: Path) -> bool:
+    """Whether it is gone. One that is in use stays on Windows, and stays readable to its user elsewhere."""
     try:
-        path.unlink()
+        path.unlink(missing_ok=True)
     except OSError:
-        return 0
+        return False
     for companion in path.parent.glob(f"{path.stem}.*"):
         if companion.suffix != ".lock":
             with suppress(OSError):
                 companion.unlink()
-    return size
-
-
-def _last_used(path: Path) -> float:
-    facts = path.with_suffix(".json")
-    return facts.stat().st_mtime if facts.exists() else 0.0
+    return True
 
 
 def cache_error(folder: Path, error: OSError) -> DataError:

@@ -6,7 +6,6 @@ of files: each group gets a number hashed from the seed and its digests, and is 
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -175,13 +174,3 @@ def _fill(sizes: NDArray[np.int64], left: dict[str, float]) -> list[tuple[str, l
         gone = set(chosen)
         free = [at for at in free if at not in gone]
     return given
-
-
-def split_counts(dataset: DataSet, splits: NDArray[np.str_]) -> dict[str, Counter[str]]:
-    """Images of each class in each part: {"train": {"cat": 12, …}, …}."""
-    names = np.array(dataset.class_names, object)
-    return {
-        part: Counter(names[dataset.index.labels[splits == part]].tolist())
-        for part in SPLITS
-        if (splits == part).any()
-    }

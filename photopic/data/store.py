@@ -28,8 +28,6 @@ from typing import IO, Any
 
 import numpy as np
 import PIL
-import torch
-from torch import Tensor
 
 from photopic.data.dataset import DataSet, Excluded
 from photopic.data.decode import ImageError
@@ -59,10 +57,6 @@ class PixelStore:
     """Images that could not be decoded, with the reason."""
     path: Path | None
     """The file; None when the data set's array was used as it is."""
-
-    def tensor(self) -> Tensor:
-        """The same memory as a (n, size, size, channels) uint8 tensor."""
-        return torch.from_numpy(self.images_u8)
 
 
 def open_pixel_store(

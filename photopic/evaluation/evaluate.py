@@ -193,7 +193,7 @@ def score(
     )
 
 
-def group_codes(groups: npt.ArrayLike) -> Ints | None:
+def codes_of_group_names(groups: npt.ArrayLike) -> Ints | None:
     """(N,) int64 numbers of groups from their names, for `score`; an empty name is a group of its own.
 
     None when no image has a group, so that the plain intervals apply.

@@ -23,6 +23,8 @@ from photopic.evaluation.metrics import Floats, Ints
 
 Better = Literal["high", "low"]
 NORMAL = NormalDist()
+_DENSE = 4
+"""Whole numbers up to so many times their count are numbered by counting, which is faster than by sorting."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,10 @@ def group_codes(groups: npt.ArrayLike, n: int) -> Ints:
     values = np.asarray(groups)
     if values.shape != (n,):
         raise DataError(f"groups must have shape ({n},), one for each image, not {values.shape}")
-    codes: Ints = np.unique(values, return_inverse=True)[1].astype(np.int64)
-    return codes
+    if values.dtype.kind == "i" and n and values.min() >= 0 and values.max() < _DENSE * n:
+        codes: Ints = (np.bincount(values) > 0).cumsum()[values] - 1  # as below, without sorting
+        return codes
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
 def check_level(level: float) -> float:

@@ -13,7 +13,7 @@ from photopic.errors import ConfigError, RunError
 from photopic.evaluation.joining import How, as_logits, join, member_probs
 from photopic.evaluation.metrics import Floats
 from photopic.inference.inputs import Inputs, expand
-from photopic.inference.predictor import Predictions, Predictor, Progress, RowAnswers
+from photopic.inference.predictor import Predictions, Predictor, Progress, RowAnswers, own_views
 from photopic.run import Run
 
 
@@ -30,7 +30,6 @@ class EnsemblePredictor:
         self.how = how
         self.weights = tuple(weights)
         self.class_names = self.members[0].class_names
-        self.test_views = " and ".join(dict.fromkeys(member.test_views for member in members))
 
     @classmethod
     def load(cls, ensemble: Run, *, device: str = "auto", test_views: str | None = None) -> EnsemblePredictor:
@@ -80,6 +79,13 @@ def open_member(ensemble: Run, folder: str) -> Run:
     run = Run.open(ensemble.path / folder)
     ensemble.verified(f"{folder}/weights.safetensors")
     return run
+
+
+def own_views_of(run: Run) -> str:
+    """The test views of a run's recipe; of an ensemble those of its members."""
+    joined = run.manifest.joined
+    runs = [run] if joined is None else [Run.open(run.path / member.folder) for member in joined.members]
+    return " and ".join(dict.fromkeys(own_views(each.recipe) for each in runs))
 
 
 def open_predictor(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from photopic.evaluation.evaluate import group_codes, score
+from photopic.evaluation.evaluate import codes_of_group_names, score
 from photopic.evaluation.joining import How, accuracy_by_size, as_logits, best_weights, join, member_probs
 from photopic.files import lock
 from photopic.inference.members import SPLITS, Candidate, Key, aligned, check_fit, share
@@ -105,7 +105,7 @@ def _results(candidate: Candidate) -> dict[str, Any]:
     group_of = {(row.path, row.sha256): row.group for row in candidate.run.load_splits()}
     results = {}
     for split, answers in candidate.answers.items():
-        groups = group_codes(np.array([group_of[key] for key in answers.keys], object))
+        groups = codes_of_group_names(np.array([group_of[key] for key in answers.keys], object))
         scores = score(answers.logits, answers.labels, candidate.run.class_names, groups=groups)
         results[split] = scores.to_json()
     return results
@@ -138,7 +138,7 @@ def _score(
     place = {(row.path, row.sha256): number for number, row in enumerate(rows)}
     index = np.array([place[key] for key in keys], np.int64)
     probs = join(member_probs(logits), joined.how, [member.weight for member in joined.members])
-    groups = group_codes(np.array([rows[number].group for number in index.tolist()], object))
+    groups = codes_of_group_names(np.array([rows[number].group for number in index.tolist()], object))
     run.save_predictions(split, index, labels, as_logits(probs))
     scores = score(as_logits(probs), labels, run.class_names, groups=groups)
     run.update(results=run.manifest.results | {split: scores.to_json()})

@@ -148,6 +148,7 @@ class Predictor:
         self.preprocess = Preprocess(preprocess)
         self.class_names = tuple(class_names)
         self.runtime = runtime
+        views(test_views)  # complains about an unknown name
         self.test_views = test_views
 
     @classmethod
@@ -167,23 +168,25 @@ class Predictor:
         """
         run = run if isinstance(run, Run) else Run.open(run)
         model = load_network(run, weights_name)
-        predictor = cls.of_model(model, run.recipe, run.class_names, device=device)
-        if test_views is not None:
-            views(test_views)  # complains about an unknown name
-            predictor.test_views = test_views
-        return predictor
+        return cls.of_model(model, run.recipe, run.class_names, device=device, test_views=test_views)
 
     @classmethod
     def of_model(
-        cls, model: nn.Module, recipe: AnyRecipe, class_names: Sequence[str], *, device: str = "auto"
+        cls,
+        model: nn.Module,
+        recipe: AnyRecipe,
+        class_names: Sequence[str],
+        *,
+        device: str = "auto",
+        test_views: str | None = None,
     ) -> Predictor:
-        """The predictor of a network that was trained by a resolved recipe."""
+        """The predictor of a network that was trained by a resolved recipe, with its views or others."""
         return cls(
             model,
             recipe.preprocess,
             class_names,
             runtime=choose_runtime(device),
-            test_views="none" if isinstance(recipe, FrozenRecipe) else recipe.test_views,
+            test_views=own_views(recipe) if test_views is None else test_views,
         )
 
     @cached_property
@@ -236,6 +239,11 @@ class Predictor:
         """Logits of images of a data set; those that cannot be read are left out and listed."""
         store = open_pixel_store(dataset, rows, self.preprocess)
         return RowAnswers(store.rows, self.logits(store.images_u8), tuple(store.failed))
+
+
+def own_views(recipe: AnyRecipe) -> str:
+    """The test views that a recipe's network answers with."""
+    return "none" if isinstance(recipe, FrozenRecipe) else recipe.test_views
 
 
 @dataclass(frozen=True)

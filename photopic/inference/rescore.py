@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 from photopic.data.dataset import DataSet, Excluded, open_dataset
 from photopic.data.subset import select_classes
 from photopic.errors import DataError, RunError, did_you_mean
-from photopic.evaluation.evaluate import Scores, group_codes, score
-from photopic.inference.ensemble import open_predictor
+from photopic.evaluation.evaluate import Scores, codes_of_group_names, score
+from photopic.inference.ensemble import open_predictor, own_views_of
 from photopic.run import Run
 from photopic.training.train import Data, reopen
 
@@ -63,7 +64,7 @@ def evaluate_stored(run: Run) -> Evaluation:
     scores = {}
     for title, split in stored.items():
         answers = run.load_predictions(split)
-        own = group_codes(groups[answers.index])
+        own = codes_of_group_names(groups[answers.index])
         scores[title] = score(answers.logits, answers.labels, run.class_names, groups=own)
     notes = [f"looks at the test set so far: {len(run.manifest.test_looks)}"] if "test" in scores else []
     if "validation" in scores:
@@ -92,8 +93,7 @@ def evaluate_on(
     if run.manifest.options.get("classes") and set(run.class_names) < set(dataset.class_names):
         dataset = select_classes(dataset, run.class_names)  # the run learned some of the classes
     labels = _labels_in_run(dataset, run)
-    seen = {row.sha256: row.split for row in run.load_splits()}
-    known = np.array([seen.get(digest, "") for digest in dataset.index.hex_digests()])
+    known = _splits_of(dataset.index.hex_digests(), run)
     usable = np.zeros(len(labels), dtype=bool)
     usable[dataset.usable] = True
     trained_on = usable & np.isin(known, ["train", "val"])
@@ -109,7 +109,7 @@ def evaluate_on(
         by = "" if test_views is None else f" with test_views={test_views}"
         run.note_test_look(f"evaluate on {dataset.name}{by}: {tested} images of the test split")
     answers = predictor.answer_rows(dataset, rows)
-    groups = group_codes(dataset.index.groups[answers.rows])
+    groups = codes_of_group_names(dataset.index.groups[answers.rows])
     scores = score(answers.logits, labels[answers.rows], run.class_names, groups=groups)
     notes = _notes(int(trained_on.sum()), tested, len(run.manifest.test_looks))
     if test_views is not None:
@@ -129,17 +129,29 @@ def evaluate_views(
     predictor = open_predictor(run, device=device, test_views=test_views)
     dataset, rows = reopen(run, data, remedy="Other test views are tried on its images: put it back there.")
     answers = predictor.answer_rows(dataset, rows["val"])
-    groups = group_codes(dataset.index.groups[answers.rows])
+    groups = codes_of_group_names(dataset.index.groups[answers.rows])
     labels = dataset.index.labels[answers.rows]
     tried = score(answers.logits, labels, run.class_names, groups=groups)
-    own = open_predictor(run, device=device).test_views
     scores = {f"validation, test_views={test_views}": tried}
     if "validation" in stored.scores:
-        scores[f"validation, test_views={own} (the run's own)"] = stored.scores["validation"]
+        own = f"validation, test_views={own_views_of(run)} (the run's own)"
+        scores[own] = stored.scores["validation"]
     note = (
         "The test set was not looked at. Choose views by these numbers, then evaluate on the test set once."
     )
     return Evaluation(scores, (note,), answers.failed)
+
+
+def _splits_of(digests: Sequence[str], run: Run) -> np.ndarray:
+    """(N,) str: the run's split of each image, by its content; "" where it has none.
+
+    Content that stands in several splits was learned from if any of them was.
+    """
+    rank = ("", "test", "val", "train").index
+    split_of: dict[str, str] = {}
+    for row in run.load_splits():
+        split_of[row.sha256] = max(split_of.get(row.sha256, ""), row.split, key=rank)
+    return np.array([split_of.get(digest, "") for digest in digests])
 
 
 def _labels_in_run(dataset: DataSet, run: Run) -> np.ndarray:

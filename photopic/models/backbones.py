@@ -51,11 +51,6 @@ class Backbone:
     sha256: str
     """Identity of the weights."""
 
-    @torch.inference_mode()
-    def features(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) normalised float32 to (N, D) float32, in evaluation mode."""
-        return _in_eval_mode(self.module, images).float()
-
 
 class BackboneClassifier(nn.Module):
     """A backbone and one linear layer: the network of the ways frozen and fine-tune.
@@ -248,13 +243,3 @@ def _fetched_before(cfg: Any) -> Path | None:
 def _backbone(name: str, module: nn.Module, license_name: str, sha256: str) -> Backbone:
     module = module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return Backbone(name, module, feature_size(module), native_preprocess(name), license_name, sha256)
-
-
-def _in_eval_mode(module: nn.Module, images: Tensor) -> Tensor:
-    was_training = module.training
-    module.eval()
-    try:
-        features: Tensor = module(images)
-        return features
-    finally:
-        module.train(was_training)

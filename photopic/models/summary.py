@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from photopic.errors import ConfigError
+from photopic.models.forward import evaluation_mode
 from photopic.models.tracing import Trace
 from photopic.models.two_classes import TwoClassLogits
 
@@ -105,19 +106,16 @@ def summarise_network(
     images = torch.zeros(1, channels, size, size, device=device)
     recorder = _Recorder(Trace(images))
     core, extra = (model.network, "network.") if isinstance(model, TwoClassLogits) else (model, "")
-    modes = [(module, module.training) for module in model.modules()]
     hooks = [hook for path, part in _parts(core, depth) for hook in recorder.watch(extra + path, part)]
     try:
-        with torch.no_grad(), recorder.trace:
-            model.eval()(images)
+        with torch.no_grad(), evaluation_mode(model), recorder.trace:
+            model(images)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(f"{name}: cannot take images of {channels}×{size}×{size} ({reason}).") from error
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes:
-            module.training = mode
     rows = tuple(_row(path, visit) for path, visit in recorder.visits.items() if visit.called)
     return _with_sums(model, name, (channels, size, size), rows, recorder.trace.flops)
 

@@ -11,6 +11,7 @@ from photopic.config import BackboneConfig
 from photopic.errors import ModelError
 from photopic.models.backbones import Backbone
 from photopic.models.cutting import until_module
+from photopic.models.forward import evaluation_mode
 from photopic.models.shapes import size_text
 
 KERAS_NAMES = {
@@ -61,12 +62,8 @@ def _output_shape(cut: fx.GraphModule, channels: int, size: int) -> tuple[int, .
     """Without the batch, of one image, computed without values."""
     state = {name: tensor.to("meta") for name, tensor in cut.state_dict().items()}
     images = torch.empty(1, channels, size, size, device="meta")
-    was_training = cut.training
-    cut.eval()
-    try:
+    with evaluation_mode(cut):
         out = torch.func.functional_call(cut, state, (images,))
-    finally:
-        cut.train(was_training)
     return tuple(out.shape[1:])
 
 

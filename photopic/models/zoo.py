@@ -109,8 +109,3 @@ def check_backbone_input(preprocess: PreprocessConfig, name: str) -> None:
     """Raises ConfigError unless images come as a pretrained backbone expects them."""
     if preprocess.channels != 3 and name != RUN:
         raise ConfigError(f"the backbone {name} was trained on colour images: set preprocess.channels to 3.")
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of trainable and frozen weights; buffers are not counted."""
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -25,7 +25,7 @@ import photopic
 from photopic.config import AnyRecipe, FineTuneRecipe, FrozenRecipe, ScratchRecipe, TrainOptions
 from photopic.data.dataset import DataSet
 from photopic.errors import RunError, TrainingError, UserError
-from photopic.evaluation.evaluate import group_codes, score
+from photopic.evaluation.evaluate import codes_of_group_names, score
 from photopic.manifest import Manifest
 from photopic.run import Run, SplitRow, now, quoted
 from photopic.runtime import Runtime
@@ -179,7 +179,7 @@ class Sitting:
     def _score(self, fitted: Fitted, split: str) -> None:
         answers = fitted.answer(split)
         self.run.save_predictions(split, answers.rows, answers.labels, answers.logits)
-        groups = group_codes(self.dataset.index.groups[answers.rows])
+        groups = codes_of_group_names(self.dataset.index.groups[answers.rows])
         scores = score(answers.logits, answers.labels, self.run.class_names, groups=groups)
         self.run.update(results=self.run.manifest.results | {split: scores.to_json()})
         self._record({"event": "scored", "split": split, "scores": scores})

@@ -1,4 +1,4 @@
-"""The public verbs of training: start a run, resume one, train on arrays."""
+"""The public verbs of training: start a run, resume one, rehearse one, train without one."""
 
 from __future__ import annotations
 
@@ -223,33 +223,6 @@ def reopen(
             "began. Give them their names back, or start a new run."
         )
     return dataset, _rows(np.array([split_of.get(path, "") for path in dataset.index.paths]))
-
-
-def train_arrays(
-    images_u8: np.ndarray,
-    labels: np.ndarray,
-    *,
-    recipe: str | AnyRecipe | None = None,
-    settings: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    val_fraction: float = 0.15,
-    device: str = "auto",
-    report: Report = ignore,
-) -> Fitted:
-    """Train on arrays in memory, without a run folder and without a test split.
-
-    images_u8: (N, H, W) or (N, H, W, C) uint8. labels: (N,) of any kind; classes are its sorted values.
-    """
-    dataset = open_dataset((images_u8, labels))
-    return train_dataset(
-        dataset,
-        recipe=recipe,
-        settings=settings,
-        seed=seed,
-        val_fraction=val_fraction,
-        device=device,
-        report=report,
-    )
 
 
 def train_dataset(
