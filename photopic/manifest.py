@@ -10,6 +10,7 @@ from photopic.config import Frozen, Recipe
 
 SCHEMA_VERSION = 1
 Status = Literal["running", "interrupted", "failed", "complete"]
+WeightsBy = Literal["equal", "validation"]
 
 
 class Member(Frozen):
@@ -32,7 +33,7 @@ class Joined(Frozen):
 
     how: Literal["mean", "vote"]
     """mean: of the members' probabilities, by weight; vote: the class that most members name."""
-    weights_by: Literal["equal", "validation"]
+    weights_by: WeightsBy
     """Why the weights are as they are."""
     members: tuple[Member, ...]
     """At least two, in the order given."""
@@ -80,7 +81,9 @@ class Manifest(Frozen):
     test_looks: tuple[dict[str, Any], ...] = ()
     """Every time the test set was scored: when, and by what."""
     machine: dict[str, Any] = Field(default_factory=dict)
-    """Device, precision, threads, platform."""
+    """Device, precision, threads, platform, of the last sitting."""
+    earlier_machines: tuple[dict[str, Any], ...] = ()
+    """The same of earlier sittings, where it was another; oldest first."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of photopic and of the libraries that decide the numbers."""
     files: dict[str, str] = Field(default_factory=dict)

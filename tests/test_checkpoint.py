@@ -8,7 +8,7 @@ from torch import nn
 
 from photopic.config import AdamW
 from photopic.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
-from photopic.training.loop import TrainingState
+from photopic.training.loop import Best, TrainingState, Validation, copy_weights
 from photopic.training.optimizers import build_optimizer
 
 
@@ -30,6 +30,21 @@ def test_no_checkpoint_changes_nothing(tmp_path: Path) -> None:
     state = make_state(1.0, 3)
     assert not load_checkpoint(tmp_path / "absent", state)
     assert state.epoch == 3
+
+
+def test_a_loaded_state_holds_on_to_no_file(tmp_path: Path) -> None:
+    state = make_state(3.0, 1)
+    state.best = Best(0, Validation(0.5, 1.0), copy_weights(state.model))
+    save_checkpoint(tmp_path, state)
+    loaded = make_state(0.0, 0)
+    assert load_checkpoint(tmp_path, loaded)
+    tensors = tmp_path / "a" / "state.safetensors"
+    with tensors.open("r+b") as file:  # in place, which a mapping would show
+        file.write(bytes(tensors.stat().st_size))
+    assert loaded.best is not None
+    assert torch.equal(loaded.best.weights["weight"], state.best.weights["weight"])
+    for ours, theirs in zip(*(each.optimizer.state.values() for each in (loaded, state)), strict=True):
+        assert torch.equal(ours["exp_avg"], theirs["exp_avg"])
 
 
 def test_the_newest_of_two_generations_is_taken(tmp_path: Path) -> None:

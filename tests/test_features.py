@@ -120,6 +120,16 @@ def test_other_preprocessing_or_backbone_is_another_space(photos: Path, tmp_path
     assert len(spaces) == 5
 
 
+def test_another_pillow_is_another_space(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, forwards: list[int]
+) -> None:
+    _extract(open_dataset(photos))
+    forwards.clear()
+    monkeypatch.setattr(features.PIL, "__version__", "0.1")
+    _extract(open_dataset(photos))
+    assert sum(forwards) == 6
+
+
 def test_cached_features_need_neither_timm_nor_the_backbone(photos: Path) -> None:
     _extract(open_dataset(photos))
     script = """

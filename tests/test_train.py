@@ -142,6 +142,29 @@ def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(folder: Path, tmp_path: 
         resumed.resume()
 
 
+def test_going_on_with_another_precision_is_told_and_both_are_kept(folder: Path, tmp_path: Path) -> None:
+    def stop(record: dict[str, Any]) -> None:
+        if record["event"] == "epoch":
+            raise KeyboardInterrupt
+
+    def moves(record: dict[str, Any]) -> None:
+        if record["event"] == "moved":
+            told.append(record["reason"])
+        stop(record)
+
+    told: list[str] = []
+    run = train(folder, tmp_path / "run", report=stop, device="cpu")
+    began = run.manifest.machine
+    run.resume(report=moves)
+    assert (told, photopic.open_run(run.path).manifest.earlier_machines) == ([], ())
+    on_gpu = began | {"device": "cuda", "precision": "bfloat16", "device_name": "a GPU"}
+    run.update(machine=on_gpu)
+    resumed = run.resume(report=moves)
+    assert told == ["the training was on cuda in bfloat16, and goes on on cpu in float32"]
+    assert resumed.manifest.machine == began
+    assert resumed.manifest.earlier_machines == (on_gpu,)
+
+
 def test_records_are_not_doubled_when_a_training_begins_again(folder: Path, tmp_path: Path) -> None:
     def stop_in_second_epoch(record: dict[str, Any]) -> None:
         if record["event"] == "step" and record["epoch"] == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from photopic.api.runs import Data, Run, open_run
 from photopic.config import AnyRecipe, parse_options
@@ -113,7 +113,7 @@ def ensemble(
     runs: Sequence[_Run | str | Path],
     *,
     out: str | Path | None = None,
-    weights: str = "equal",
+    weights: Literal["equal", "validation"] = "equal",
     vote: bool = False,
     snapshots: bool = False,
     data: Data | None = None,
@@ -154,7 +154,7 @@ def train_ensemble(
     *,
     seeds: int | Sequence[int] = 5,
     out: str | Path | None = None,
-    join_weights: str = "equal",
+    join_weights: Literal["equal", "validation"] = "equal",
     vote: bool = False,
     **options: Any,
 ) -> Run:

@@ -194,7 +194,7 @@ class Augment:
         return _on_some(images, draw.erasing[:, 2] > draw.erasing[:, 0], erase)
 
     def _colour(self, images: Tensor) -> Tensor:
-        """Of what is taken away: the training images' mean, or each image's own."""
+        """Of what is taken away: one for all images, or each image's own mean."""
         return images.mean((2, 3)) if self.mean is None else to_device(self.mean, images.device)
 
 

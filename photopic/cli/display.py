@@ -131,6 +131,9 @@ class TrainingDisplay:
     def _on_restarted(self, record: Record) -> None:
         self._say("there is no whole checkpoint: it begins again")
 
+    def _on_moved(self, record: Record) -> None:
+        self._say(f"{record['reason']}, whose rounding differs: it ends in other weights")
+
     def _on_unsaved(self, record: Record) -> None:
         self._say(f"not saved: {record['reason']} The training goes on.")
 

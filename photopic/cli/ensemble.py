@@ -97,7 +97,7 @@ def _trained(
     time_limit: str | None,
     data_dir: Path | None,
     out: Path | None,
-    weights: str,
+    weights: Literal["equal", "validation"],
     vote: bool,
     *,
     quiet: bool,

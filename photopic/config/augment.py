@@ -118,7 +118,7 @@ class ErasingConfig(_Chance):
     aspect_range: Range = (0.3, 3.3)
     """Height divided by width; its logarithm is uniform."""
     fill: Literal["noise", "mean"] = "noise"
-    """noise: each value uniform in 0..255, the paper's best; mean: the training images' mean colour."""
+    """noise: each value uniform in 0..255, the paper's best; mean: the mean colour, as of cutout."""
 
 
 class RandAugmentConfig(Frozen):
@@ -189,7 +189,8 @@ class AugmentConfig(Frozen):
     """Gaussian noise."""
     cutout_size: int = Field(default=0, ge=0)
     """Side of a square, pixels, at a random place that is set to the mean colour (DeVries 2017,
-    arXiv:1708.04552)."""
+    arXiv:1708.04552): preprocess.mean, or each image's own: with another scaling than standardise, in the
+    views of the way frozen, and in the sheet."""
     erasing: ErasingConfig = ErasingConfig()
     """A random rectangle is overwritten."""
     mixup: NonNegative = 0.0

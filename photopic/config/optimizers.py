@@ -7,7 +7,8 @@ differs, the docstring says how.
 Weight decay comes in two kinds. *In the gradient*: g ← g + weight_decay·w, the gradient of the penalty
 (weight_decay/2)·Σw²; so a penalty written λ·Σw², as Keras' `l2(λ)` and the recipe's `regularizer` are, is
 weight_decay = 2λ. *Decoupled* (AdamW, Lion): w ← w − η·weight_decay·w beside the update, which an adaptive
-rule does not rescale (Loshchilov and Hutter 2019). Both spare biases and norms (tensors of one dimension).
+rule does not rescale (Loshchilov and Hutter 2019). Both spare biases and norms (tensors of one dimension);
+only Muon's, which is for everything but filters, does not.
 """
 
 from __future__ import annotations

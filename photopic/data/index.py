@@ -200,6 +200,16 @@ def array_facts(images: NDArray[np.uint8]) -> Facts:
     return facts
 
 
+def same_content(sha256s: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(n,) the same number for the same digest; np.unique on 32-byte values is many times slower."""
+    digests = np.ascontiguousarray(sha256s).view("<u8")
+    order = np.lexsort(digests.T)
+    is_new = np.r_[False, (np.diff(digests[order].view("<i8"), axis=0) != 0).any(axis=1)]
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(is_new)
+    return numbers
+
+
 def column(values: Sequence[Any]) -> NDArray[np.object_]:
     """(n,) object array of the values; np.array would turn strings into fixed width."""
     out = np.empty(len(values), object)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photopic.data.dataset import DataSet
+from photopic.data.index import same_content
 from photopic.errors import ConfigError, DataError
 
 SPLITS = ("train", "val", "test")
@@ -82,7 +83,7 @@ def content_keys(dataset: DataSet, rows: NDArray[np.int64], seed: int) -> NDArra
 
 def _units(dataset: DataSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) number of the unit of each row: what a group name or identical content ties together."""
-    content = _same_content(dataset.index.sha256s[rows])
+    content = same_content(dataset.index.sha256s[rows])
     groups = dataset.index.groups[rows]
     named = np.flatnonzero(groups != "")
     if not len(named):
@@ -97,16 +98,6 @@ def _units(dataset: DataSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     _, component = connected_components(coo_array(links, shape=(size, size)), directed=False)
     units: NDArray[np.int64] = component[content].astype(np.int64)
     return units
-
-
-def _same_content(sha256s: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """(n,) the same number for the same digest; np.unique on 32-byte values is many times slower."""
-    digests = np.ascontiguousarray(sha256s).view("<u8")
-    order = np.lexsort(digests.T)
-    is_new = np.r_[False, (np.diff(digests[order].view("<i8"), axis=0) != 0).any(axis=1)]
-    numbers = np.empty(len(order), np.int64)
-    numbers[order] = np.cumsum(is_new)
-    return numbers
 
 
 def _draw(

@@ -18,12 +18,12 @@ from photopic.evaluation.evaluate import codes_of_group_names, score
 from photopic.evaluation.joining import How, accuracy_by_size, as_logits, best_weights, join, member_probs
 from photopic.files import lock
 from photopic.inference.members import SPLITS, Candidate, Key, aligned, check_fit, share
-from photopic.manifest import Joined, Manifest, Member
+from photopic.manifest import Joined, Manifest, Member, WeightsBy
 from photopic.run import LOCK, WEIGHTS, Run, SplitRow, now
 
 
 def build_ensemble(
-    candidates: Sequence[Candidate], out: Path, *, how: How = "mean", weights_by: str = "equal"
+    candidates: Sequence[Candidate], out: Path, *, how: How = "mean", weights_by: WeightsBy = "equal"
 ) -> Run:
     """Join the candidates into an ensemble at `out`, score it once on the test images, and store all of it.
 
@@ -52,7 +52,7 @@ def build_ensemble(
 
 
 def _manifest(
-    candidates: Sequence[Candidate], how: How, weights_by: str, weights: Sequence[float]
+    candidates: Sequence[Candidate], how: How, weights_by: WeightsBy, weights: Sequence[float]
 ) -> Manifest:
     first = candidates[0].run.manifest
     members = tuple(
@@ -74,7 +74,7 @@ def _manifest(
     }
     return Manifest(
         kind="ensemble",
-        joined=Joined(how=how, weights_by=weights_by, members=members),  # type: ignore[arg-type]
+        joined=Joined(how=how, weights_by=weights_by, members=members),
         created=now(),
         recipe=first.recipe.model_copy(update={"name": f"ensemble-of-{len(members)}"}),
         recipe_reason="the first member's",

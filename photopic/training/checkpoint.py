@@ -48,7 +48,9 @@ def load_checkpoint(folder: Path, state: TrainingState) -> bool:
     if newest is None:
         return False
     document = json.loads((newest / NUMBERS).read_text("utf-8"))
-    values = _join(document["values"], load_file(newest / TENSORS))
+    # copies, for what is mapped holds on to the file, and on Windows it could not be replaced
+    tensors = {name: tensor.clone() for name, tensor in load_file(newest / TENSORS).items()}
+    values = _join(document["values"], tensors)
     state.model.load_state_dict(values["model"])
     state.optimizer.load_state_dict(values["optimizer"])
     if state.average is not None:

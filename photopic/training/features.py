@@ -19,6 +19,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 import torch
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from photopic.augment.policy import Augment
 from photopic.config import AugmentConfig, BackboneConfig
 from photopic.data.dataset import DataSet, Excluded
 from photopic.data.decode import ImageError
+from photopic.data.index import same_content
 from photopic.data.preprocess import Preprocess
 from photopic.errors import DataError
 from photopic.models.backbones import Backbone
@@ -146,6 +148,7 @@ class _View:
         config = preprocess.config
         space = {
             "version": _VERSION,
+            "pillow": PIL.__version__,  # whose decoder and filters may change
             "backbone": extractor.identity,
             "precision": str(extractor.runtime.precision),
             "preprocess": preprocess.key,
@@ -163,9 +166,9 @@ class _View:
         if self._augment is None:
             return self._preprocess.to_float(images_u8)
         if self._draw is None:
-            self._draw = self._augment.draw(_DRAWS, 0, self.number).to(images_u8.device)
+            self._draw = self._augment.draw(_DRAWS, 0, self.number)
         numbers = np.ascontiguousarray(digests[:, :8]).view("<u8")[:, 0] % _DRAWS
-        draws = torch.from_numpy(numbers.astype(np.int64)).to(images_u8.device)
+        draws = torch.from_numpy(numbers.astype(np.int64))
         return self._preprocess.normalise(
             self._augment.apply(self._preprocess.to_01(images_u8), self._draw, draws)
         )
@@ -209,7 +212,7 @@ def _by_missing_views(
 ) -> dict[tuple[int, ...], Rows]:
     """Rows to compute, by the views that they lack; of images with the same content only the first."""
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    _, first = np.unique(dataset.index.sha256s[rows], axis=0, return_index=True)
+    _, first = np.unique(same_content(dataset.index.sha256s[rows]), return_index=True)
     for position in np.sort(first).tolist():
         lacking = tuple(view.number for view in plan if missing[view.number][position])
         if lacking:

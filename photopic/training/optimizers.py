@@ -43,7 +43,8 @@ def build_optimizer(config: Optimizer, model_or_groups: nn.Module | Sequence[Gro
     """The optimizer for a model, or for groups `{"params": [...], "lr_scale": 0.1}`.
 
     lr_scale (default 1) multiplies the learning rates of its group. Parameters that do not require a gradient
-    are left out. Weight decay spares biases and norms (parameters with fewer than two dimensions).
+    are left out. Weight decay spares biases and norms (parameters with fewer than two dimensions),
+    Muon's spares filters instead.
     Raises ValueError if no parameter requires a gradient.
     """
     groups = _groups(model_or_groups)

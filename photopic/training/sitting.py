@@ -4,8 +4,8 @@ Who begins one holds the run's lock (run.LOCK).
 
 Everything that happens is reported as records, plain dictionaries with an "event": `catalog`, `index`,
 `data`, `split`, `recipe`, `decode`, `features`, `estimate`, `step`, `epoch`, `stopped`, `excluded`,
-`resumed`, `restarted`, `unsaved`, `undrawn`, `interrupted`, `scored`, `done`. Progress displays, log files
-and pages read them; nothing else tells them anything. The records `step` and `epoch` are also kept in
+`resumed`, `restarted`, `moved`, `unsaved`, `undrawn`, `interrupted`, `scored`, `done`. Progress displays, log
+files and pages read them; nothing else tells them anything. The records `step` and `epoch` are also kept in
 records.jsonl.
 """
 
@@ -98,7 +98,18 @@ class Sitting:
         self.run.reload()
         if self.run.manifest.status == "complete":
             raise RunError(f"{self.run.path}: another photopic has completed it in the meantime.")
-        self.run.update(status="running", error=None, machine=self.runtime.describe())
+        self._note_machine()
+        self.run.update(status="running", error=None)
+
+    def _note_machine(self) -> None:
+        """Keep what the run was trained on before; report where other numbers follow from the new one."""
+        before, now_on = self.run.manifest.machine, self.runtime.describe()
+        if {**before, "reason": ""} == {**now_on, "reason": ""}:
+            return
+        self.run.update(machine=now_on, earlier_machines=(*self.run.manifest.earlier_machines, before))
+        was, becomes = (f"{of.get('device')} in {of.get('precision')}" for of in (before, now_on))
+        if self.run.manifest.planned and was != becomes:
+            self.report({"event": "moved", "reason": f"the training was on {was}, and goes on on {becomes}"})
 
     def _job(self) -> Job:
         return Job(

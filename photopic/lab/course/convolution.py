@@ -15,7 +15,7 @@ from photopic.lab.course.experiment import Outcome, Row
 from photopic.models.building_blocks import Conv, Pool
 from photopic.models.layered import LayeredNet, build_layers
 from photopic.report.figures import image_grid
-from photopic.runtime import derive_seed
+from photopic.runtime import derive_seed, seeded
 
 GROUND = np.arange(1.0, 10.0).reshape(3, 3)
 """The deck's 3×3 image."""
@@ -142,8 +142,7 @@ def c32(context: Context) -> Outcome:
 
 def _network(layers: list[Any], seed: int) -> LayeredNet:
     model = LayersModel.model_validate({"layers": layers})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "course", "c32"))
+    with seeded(derive_seed(seed, "course", "c32")):
         return build_layers(model, 1, 28, 10).eval()
 
 

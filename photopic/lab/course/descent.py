@@ -64,7 +64,7 @@ def descend(
         places.append(point.detach().numpy().copy())
         losses.append(float(loss.detach()))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
     return Path(np.array(places), np.array(losses))
 

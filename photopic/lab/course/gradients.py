@@ -15,7 +15,7 @@ from photopic.config import ScratchRecipe
 from photopic.data.preprocess import Preprocess
 from photopic.models.zoo import build_model
 from photopic.report.figures import Line, Panel, line_panels
-from photopic.runtime import derive_seed
+from photopic.runtime import derive_seed, seeded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,14 +44,13 @@ def layer_signals(
     root mean square of the outputs themselves.
     """
     assert isinstance(recipe, ScratchRecipe)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "weights"))
+    with seeded(derive_seed(seed, "weights")):
         model = build_model(recipe, classes).train()
         layers = [(name, part) for name, part in model.named_modules() if _has_weights(part)]
         outputs: dict[str, Tensor] = {}
         handles = [part.register_forward_hook(_keeper(outputs, name)) for name, part in layers]
         images = Preprocess(recipe.preprocess).measured_on(images_u8).to_float(torch.from_numpy(images_u8))
-        functional.cross_entropy(model(images), torch.from_numpy(labels)).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(functional.cross_entropy(model(images), torch.from_numpy(labels)))
         for handle in handles:
             handle.remove()
     return [LayerSignal(name, _size(part.weight.grad), _spread(outputs[name])) for name, part in layers]

@@ -16,7 +16,7 @@ from photopic.lab.course.experiment import Outcome, Row, show
 from photopic.models.building_blocks import Activation
 from photopic.models.layered import LayeredNet, build_layers
 from photopic.report.figures import Line, Panel, line_panels
-from photopic.runtime import derive_seed
+from photopic.runtime import derive_seed, seeded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,8 +112,7 @@ def build(case: Case, seed: int) -> LayeredNet:
     block += ["batch-norm"] if case.batch_norm else []
     layers = ["flatten", *[*block, {"activation": case.activation}] * DEPTH]
     model = LayersModel.model_validate({"layers": layers, "init": case.init})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "course", "c35", case.name))
+    with seeded(derive_seed(seed, "course", "c35", case.name)):
         return build_layers(model, 1, SIDE, 1)
 
 
@@ -137,7 +136,7 @@ def outputs(case: Case, seed: int) -> list[Tensor]:
         if isinstance(layer, Activation):
             values.retain_grad()
             states.append(values)
-    values.sum().backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(values.sum())
     return states
 
 
