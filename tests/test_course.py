@@ -155,6 +155,13 @@ def test_results_survive_the_disk(tmp_path: Path) -> None:
     assert load_results(tmp_path) == {"C31": result}
 
 
+def test_a_figure_that_is_not_passed_on_is_left_out(tmp_path: Path) -> None:
+    (result,) = runner.run(["C31"], out=tmp_path).results
+    first, *others = result.outcome.figures
+    (tmp_path / "C31" / first.file).unlink()
+    assert load_results(tmp_path)["C31"].outcome.figures == tuple(others)
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": 1}', '{"schema_version": 2}'])
 def test_a_damaged_result_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "C31").mkdir()

@@ -115,12 +115,18 @@ def load_result(file: Path) -> Result:
 def load_results(out: str | Path = DEFAULT_OUT) -> dict[str, Result]:
     """Id → result of every experiment that was run in a folder: the full one, the shortened, the quick one.
 
-    Raises RunError that names a damaged file.
+    A figure whose file is not in the folder is left out: photographs that may not be published are not passed
+    on with the results. Raises RunError that names a damaged file.
     """
     found: dict[str, Result] = {}
     for folder in sorted(Path(out).glob("C[0-9][0-9]")):
         for file in (folder / RESULT, folder / SHORTENED / RESULT, folder / QUICK / RESULT):
             if file.is_file():
-                found[folder.name] = load_result(file)
+                found[folder.name] = _with_pictures_at(file.parent, load_result(file))
                 break
     return found
+
+
+def _with_pictures_at(folder: Path, result: Result) -> Result:
+    there = tuple(drawing for drawing in result.outcome.figures if (folder / drawing.file).is_file())
+    return result.model_copy(update={"outcome": result.outcome.model_copy(update={"figures": there})})
