@@ -31,7 +31,7 @@ def patches_in_numpy(x: torch.Tensor, size: int, stride: int) -> np.ndarray:
 def test_whitened_patches_have_the_identity_as_second_moment(channels, size, stride):
     x = images(channels=channels)
     layer = Whitening(channels, size, stride)
-    layer.fit(x, eps=0.0)
+    layer.fit([x], eps=0.0)
     responses = layer(x).detach()
     patch = channels * size * size // 4 * 4
     assert responses.shape[1] == layer.out_channels == 2 * patch
@@ -43,7 +43,7 @@ def test_whitened_patches_have_the_identity_as_second_moment(channels, size, str
 def test_whitening_filters_are_numpys_eigenvectors():
     x = images()
     layer = Whitening(3)
-    layer.fit(x, eps=1e-3)
+    layer.fit([x], eps=1e-3)
     flat = patches_in_numpy(x, 2, 1)
     values, vectors = np.linalg.eigh(flat.T @ flat / len(flat))
     wanted = (vectors / np.sqrt(values + 1e-3)).T[::-1]
@@ -63,7 +63,7 @@ def test_whitening_filters_are_fixed_and_the_bias_is_trained():
 def test_whitening_drops_the_directions_of_least_variance_down_to_a_multiple_of_eight():
     x = images(channels=1)
     layer = Whitening(1, 3)  # 9 directions, 8 kept
-    layer.fit(x, eps=0.0)
+    layer.fit([x], eps=0.0)
     flat = patches_in_numpy(x, 3, 1)
     values = np.linalg.eigvalsh(flat.T @ flat / len(flat))
     norms = layer.weight[:8].reshape(8, 9).norm(dim=1).double().numpy()
@@ -73,7 +73,7 @@ def test_whitening_drops_the_directions_of_least_variance_down_to_a_multiple_of_
 
 def test_whitening_survives_constant_images():
     layer = Whitening(1)
-    layer.fit(torch.zeros(4, 1, 8, 8))
+    layer.fit([torch.zeros(4, 1, 8, 8)])
     assert torch.isfinite(layer.weight).all()
 
 
