@@ -194,8 +194,8 @@ def test_dropout_is_chosen_by_validation_accuracy_and_told_with_its_test_accurac
     }
     chosen, against_none, losses = mlp._what_dropout_does(variants, [run(0.98, 0.1, 0.98)] * 2)
     assert chosen == (
-        "Best by validation accuracy, 0.9830, is dropout 0.2; on the test images it has 0.9825, and the ranges "
-        "of dropout 0.3 meet its own."
+        "Best by validation accuracy, 0.9830, is dropout 0.2; on the test images it has 0.9825, and the "
+        "ranges of dropout 0.3 meet its own."
     )
     assert "dropout 0.2 against none: +0.25 points" in against_none
     assert losses.endswith("0.0700, of dropout 0.3: less than 0.1000 without.")

@@ -143,8 +143,8 @@ class FineTuneRecipe(_GradientRecipe):
     backbone: BackboneConfig = BackboneConfig()
     """The pretrained network."""
     preprocess: PreprocessConfig = _NATIVE
-    """How files become network input. What is not given is as the backbone was trained; with the backbone of a
-    run it is that run's."""
+    """How files become network input. What is not given is as the backbone was trained; with the backbone of
+    a run it is that run's."""
     unfreeze_from: str = "blocks.5"
     """First layer (a module name of the backbone) that is trained; everything before it stays frozen. all:
     the whole backbone is trained; none: nothing of it, only the head."""
@@ -195,8 +195,8 @@ class FrozenRecipe(_BaseRecipe):
     """Compute a pretrained backbone's features once and train a logistic head on them."""
 
     preprocess: PreprocessConfig = _NATIVE
-    """How files become network input. What is not given is as the backbone was trained; with the backbone of a
-    run it is that run's."""
+    """How files become network input. What is not given is as the backbone was trained; with the backbone of
+    a run it is that run's."""
     way: Literal["frozen"] = "frozen"
     backbone: BackboneConfig = BackboneConfig()
     """The pretrained network."""

@@ -28,9 +28,8 @@ Progress = Callable[[int, int, str], None]
 OK = "ok"
 NOT_AN_IMAGE = "not an image"
 
-_LARGEST_UNKNOWN = (
-    2**26
-)  # bytes; a larger file without an image's name is not opened to see whether it is one
+_LARGEST_UNKNOWN = 2**26
+"""Bytes; a larger file without an image's name is not opened to see whether it is one."""
 _CHUNK = 64  # files per task of the thread pool
 _COMMIT_EVERY = 8192  # files, so that a stopped scan goes on where it was
 

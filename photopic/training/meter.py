@@ -22,9 +22,8 @@ class Meter:
     def __init__(self, epoch: int, device: torch.device) -> None:
         self.epoch = epoch
         self._sums = torch.zeros(2, device=device)  # loss × images, correct
-        self._finite_steps = torch.zeros(
-            (), dtype=torch.int64, device=device
-        )  # before the first that was not
+        # how many there were before the first that was not finite
+        self._finite_steps = torch.zeros((), dtype=torch.int64, device=device)
         self._steps = 0
         self._images = 0
         self._start = time.perf_counter()
