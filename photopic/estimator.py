@@ -272,7 +272,7 @@ def _image_logits(predictor: Predictor, samples: Any, kind: Kind) -> npt.NDArray
     with expand(inputs) as items:
         if len(items) != len(inputs):
             raise DataError("expected paths of image files; a folder or zip stands for more than one image")
-        pixels = load_all(items, predictor.preprocess, os.cpu_count() or 1)
+        pixels = load_all(items, predictor.preprocess)
         for start in range(0, len(items), _CHUNK):
             chunk = []
             for number, image in enumerate(islice(pixels, _CHUNK), start):

@@ -7,7 +7,6 @@ index_cache.py and used again while the file's size and stamp stay the same.
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from photopic.data.decode import IMAGE_SUFFIXES, ImageError, looks_like_image, verify
 from photopic.data.index_cache import Fact, IndexCache
 from photopic.data.source import Source
+from photopic.parallel import usable_cores
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
@@ -153,7 +153,7 @@ def _examine_all(
     def task(chunk: list[int]) -> list[Examined]:
         return [(row, *_examine(source, paths[row], sizes[row])) for row in chunk]
 
-    workers = min(16, os.cpu_count() or 1)
+    workers = min(16, usable_cores())
     # Pillow warns of harmless oddities without naming the file. Filters belong to the whole process: they are
     # set and reset by this thread, and those of the caller still hold for its own warnings.
     with warnings.catch_warnings(), ThreadPoolExecutor(workers, "photopic-index") as pool:

@@ -18,9 +18,7 @@ import errno
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +34,13 @@ from photopic.data.preprocess import Preprocess
 from photopic.data.room import cache_error, make_room
 from photopic.errors import DataError, UserError
 from photopic.files import cache_dir, lock, write_bytes, write_json, write_with
+from photopic.parallel import ordered_map, usable_cores
 
 _FORMAT = 1
 _BLOCK_BYTES = 65536
 _BLOCKS = 17
 _DIGEST_BYTES = 32
-_TASK_IMAGES = 16  # images per task of the pool: small images would drown in the cost of tasks
+_TASK_IMAGES = 16  # images per task of a thread: small images would drown in the cost of tasks
 _LOCK_TIMEOUT_S = 6 * 3600.0  # another process may be decoding a large data set
 
 
@@ -143,7 +142,7 @@ def _reopen(path: Path, dataset: DataSet, rows: np.ndarray, preprocess: Preproce
     if images.dtype != np.uint8 or len(images) != len(kept):
         return None
     for position, _ in facts["failed"]:  # a file that was locked or on an absent disk may be back
-        if not isinstance(_decode_one(dataset, int(rows[position]), preprocess), str):
+        if not isinstance(decode_row(dataset, int(rows[position]), preprocess), str):
             return None
     with suppress(OSError):
         os.utime(path.with_suffix(".json"))  # the time of last use
@@ -250,31 +249,22 @@ def _known_pixels(folder: Path, treatment: str) -> dict[bytes, np.ndarray]:
 def _decode_all(
     dataset: DataSet, rows: np.ndarray, preprocess: Preprocess, known: dict[bytes, np.ndarray]
 ) -> Iterator[np.ndarray | str]:
-    """Each row's pixels, or the reason why there are none, in order. Pillow works outside the interpreter's
-    lock, so threads are enough; few tasks are under way at a time, so memory stays bounded."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Each row's pixels, or the reason why there are none, in order."""
 
-    def decode(task: list[int]) -> list[np.ndarray | str]:
+    def decode(task: np.ndarray) -> list[np.ndarray | str]:
         hits = [known.get(dataset.index.sha256s[row].tobytes()) for row in task]
         return [
-            _decode_one(dataset, row, preprocess) if hit is None else hit
-            for row, hit in zip(task, hits, strict=True)
+            decode_row(dataset, row, preprocess) if hit is None else hit
+            for row, hit in zip(task.tolist(), hits, strict=True)
         ]
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="photopic-decode")
-    under_way: deque[Future[list[np.ndarray | str]]] = deque()
-    try:
-        for start in range(0, len(rows), _TASK_IMAGES):
-            under_way.append(pool.submit(decode, rows[start : start + _TASK_IMAGES].tolist()))
-            if len(under_way) > 2 * threads:
-                yield from under_way.popleft().result()
-        while under_way:
-            yield from under_way.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    tasks = (rows[start : start + _TASK_IMAGES] for start in range(0, len(rows), _TASK_IMAGES))
+    for images in ordered_map(decode, tasks, ahead=2 * usable_cores()):
+        yield from images
 
 
-def _decode_one(dataset: DataSet, row: int, preprocess: Preprocess) -> np.ndarray | str:
+def decode_row(dataset: DataSet, row: int, preprocess: Preprocess) -> np.ndarray | str:
+    """One image as it is stored, (size, size, channels) uint8, or the reason why it cannot be read."""
     try:
         image = dataset.image(row, min_side=preprocess.min_side, background=preprocess.config.background)
         return preprocess.to_store(image)

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from photopic.data.dataset import DataSet
+from photopic.data.index import Progress
 from photopic.errors import ConfigError, RunError
 from photopic.evaluation.joining import How, as_logits, join, member_probs
 from photopic.evaluation.metrics import Floats
 from photopic.inference.inputs import Inputs, expand
-from photopic.inference.predictor import Predictions, Predictor, Progress, RowAnswers, own_views
+from photopic.inference.predictor import Predictions, Predictor, RowAnswers, own_views
 from photopic.run import Run
 
 

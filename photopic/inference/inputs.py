@@ -8,9 +8,7 @@ list and says why when it is asked for pixels.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,6 +23,7 @@ from photopic.data.decode import IMAGE_SUFFIXES, ImageError, decode, looks_like_
 from photopic.data.preprocess import Preprocess
 from photopic.data.source import FolderSource, Listing, Source, ZipSource
 from photopic.errors import DataError, UserError
+from photopic.parallel import ordered_map, usable_cores
 
 Images = npt.NDArray[np.uint8]
 OneInput = str | Path | npt.NDArray[Any] | Image.Image
@@ -72,29 +71,19 @@ def expand(inputs: Inputs) -> Iterator[list[Item]]:
         yield items
 
 
-def load_all(items: Iterable[Item], preprocess: Preprocess, threads: int) -> Iterator[Images | DataError]:
+def load_all(items: Iterable[Item], preprocess: Preprocess) -> Iterator[Images | DataError]:
     """The stored pixels (S, S, C) of each item, or why there are none, in order.
 
-    Decoding runs ahead of the caller by a few images per thread, so memory stays bounded.
+    Decoding runs ahead of the caller by a few images per core, so memory stays bounded.
     """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="photopic-decode")
-    ahead: deque[Future[Images | DataError]] = deque()
-    try:
-        for item in items:
-            ahead.append(pool.submit(_load, item, preprocess))
-            if len(ahead) > 8 * threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
+    def load(item: Item) -> Images | DataError:
+        try:
+            return preprocess.to_store(item.load(preprocess))
+        except DataError as error:
+            return error
 
-def _load(item: Item, preprocess: Preprocess) -> Images | DataError:
-    try:
-        return preprocess.to_store(item.load(preprocess))
-    except DataError as error:
-        return error
+    return ordered_map(load, items, ahead=8 * usable_cores())
 
 
 # ---- paths ----------------------------------------------------------------------------------------------

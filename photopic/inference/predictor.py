@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from torch import nn
 
 from photopic.config import AnyRecipe, FrozenRecipe, PreprocessConfig
 from photopic.data.dataset import DataSet, Excluded
+from photopic.data.index import Progress
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import open_pixel_store
 from photopic.errors import ConfigError, DataError
@@ -30,8 +30,6 @@ from photopic.models.reuse import load_network
 from photopic.run import WEIGHTS, Run
 from photopic.runtime import Runtime, choose_runtime
 
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what is being done)."""
 _CHUNK = 64
 """Images that are held decoded at once; the forward pass cuts them smaller where they are large."""
 
@@ -215,7 +213,7 @@ class Predictor:
         """Answers for items of `inputs.expand`, in their order."""
         probs = np.full((len(items), len(self.class_names)), np.nan, dtype=np.float32)
         errors: list[str | None] = []
-        pixels = load_all(items, self.preprocess, os.cpu_count() or 1)
+        pixels = load_all(items, self.preprocess)
         for start, chunk in _chunks(pixels):
             readable = [row for row, image in enumerate(chunk, start) if not isinstance(image, DataError)]
             images = [image for image in chunk if not isinstance(image, DataError)]

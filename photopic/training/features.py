@@ -10,12 +10,11 @@ on the image's content and the view's number alone, so all runs and seeds share 
 from __future__ import annotations
 
 import json
-import os
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -27,18 +26,18 @@ from photopic.augment.draw import Draw
 from photopic.augment.policy import Augment
 from photopic.config import AugmentConfig, BackboneConfig
 from photopic.data.dataset import DataSet, Excluded
-from photopic.data.decode import ImageError
-from photopic.data.index import same_content
+from photopic.data.index import Progress, same_content
 from photopic.data.preprocess import Preprocess
+from photopic.data.store import decode_row
 from photopic.errors import DataError
 from photopic.models.backbones import Backbone
 from photopic.models.folding import for_inference
 from photopic.models.reuse import find_backbone, find_identity
+from photopic.parallel import ordered_map
 from photopic.runtime import Runtime
 from photopic.training.feature_cache import FeatureCache, Floats
 
 Rows = npt.NDArray[np.int64]
-Progress = Callable[[int, int, str], None]
 
 _VERSION = 1  # part of every space; raise it when the same configuration gives other features
 _CPU_BATCH, _GPU_BATCH = 32, 256  # images
@@ -240,58 +239,19 @@ class _Writer:
             self._digests, self._features = [], []
 
 
-# ---- decoding -----------------------------------------------------------------------------------------
-
-
 def _decoded(
     dataset: DataSet, rows: Rows, preprocess: Preprocess, runtime: Runtime, failed: dict[bytes, str]
 ) -> Iterator[tuple[Rows, Tensor]]:
-    """Batches of (rows, (b, S, S, C) uint8) in order, decoded ahead by threads: Pillow works outside the
-    interpreter's lock. Few batches are under way at a time, so memory stays bounded."""
+    """Batches of (rows, (b, S, S, C) uint8) in order, two decoded ahead, without the images that failed."""
     size = _CPU_BATCH if runtime.device.type == "cpu" else _GPU_BATCH
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-    def decode(row: int) -> npt.NDArray[np.uint8] | str:
-        return _decode_one(dataset, row, preprocess)
-
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="photopic-decode")
-    under_way: deque[tuple[Rows, list[Future[npt.NDArray[np.uint8] | str]]]] = deque()
-    try:
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            under_way.append((part, [pool.submit(decode, row) for row in part.tolist()]))
-            if len(under_way) > 2:
-                yield from _finished(dataset, *under_way.popleft(), failed)
-        while under_way:
-            yield from _finished(dataset, *under_way.popleft(), failed)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _finished(
-    dataset: DataSet,
-    rows: Rows,
-    futures: list[Future[npt.NDArray[np.uint8] | str]],
-    failed: dict[bytes, str],
-) -> Iterator[tuple[Rows, Tensor]]:
-    """The batch without the images that failed; nothing if all did."""
-    kept, images = [], []
-    for row, future in zip(rows.tolist(), futures, strict=True):
-        image = future.result()
-        if isinstance(image, str):
-            failed[dataset.index.sha256s[row].tobytes()] = image
-        else:
-            kept.append(row)
-            images.append(image)
-    if images:
-        yield np.array(kept, np.int64), torch.from_numpy(np.stack(images))
-
-
-def _decode_one(dataset: DataSet, row: int, preprocess: Preprocess) -> npt.NDArray[np.uint8] | str:
-    try:
-        background = preprocess.config.background
-        return preprocess.to_store(dataset.image(row, min_side=preprocess.min_side, background=background))
-    except ImageError as error:
-        return error.reason
-    except (DataError, OSError) as error:
-        return str(error)
+    decoded = ordered_map(lambda row: decode_row(dataset, row, preprocess), rows.tolist(), ahead=2 * size)
+    for start in range(0, len(rows), size):
+        kept, images = [], []
+        for row, image in zip(rows[start : start + size].tolist(), islice(decoded, size), strict=True):
+            if isinstance(image, str):
+                failed[dataset.index.sha256s[row].tobytes()] = image
+            else:
+                kept.append(row)
+                images.append(image)
+        if images:
+            yield np.array(kept, np.int64), torch.from_numpy(np.stack(images))
