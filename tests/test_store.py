@@ -250,6 +250,7 @@ def test_files_that_other_processes_take_away_meanwhile_are_passed_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "old.npy").write_bytes(bytes(60))
+    os.utime(tmp_path / "old.npy", (10**9, 10**9))
     (tmp_path / "new.npy").write_bytes(bytes(60))
     (tmp_path / "new.json").write_text("{}")
     listed = {pattern: list(tmp_path.glob(pattern)) for pattern in ("*.npy", ".*.tmp")}
@@ -259,6 +260,18 @@ def test_files_that_other_processes_take_away_meanwhile_are_passed_over(
     monkeypatch.setenv("PHOTOPIC_CACHE_LIMIT", "100")
     room.make_room(tmp_path, 40, suffix=".npy")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.json", "new.npy"]
+
+
+def test_a_store_that_another_process_has_just_written_is_not_the_first_to_go(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "old.npy").write_bytes(bytes(60))
+    (tmp_path / "old.json").write_text("{}")
+    os.utime(tmp_path / "old.json", (10**9, 10**9))
+    (tmp_path / "written.npy").write_bytes(bytes(60))  # its JSON file comes next
+    monkeypatch.setenv("PHOTOPIC_CACHE_LIMIT", "100")
+    room.make_room(tmp_path, 40, suffix=".npy")
+    assert [path.name for path in tmp_path.iterdir()] == ["written.npy"]
 
 
 def test_a_store_above_the_limit_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """Room in a cache folder: how much may be used, and what is deleted first.
 
-A store is a data file with a JSON file beside it, whose modification time is that of last use; other files
-of the same stem belong to it. Deleting one is always safe: it is made again when it is needed.
+A store is a data file with a JSON file beside it, whose modification time is that of last use; while the
+store is being made the JSON file is not there yet, and the data file's own time counts. Other files of the
+same stem belong to it. Deleting one is always safe: it is made again when it is needed.
 """
 
 from __future__ import annotations
@@ -64,19 +65,17 @@ def make_room(folder: Path, needed: int, *, suffix: str) -> None:
 
 
 def _stores(folder: Path, suffix: str) -> Iterator[tuple[float, Path, int]]:
-    """When each store was last used (0: it is not known), its file and its bytes.
+    """When each store was last used, its file and its bytes.
 
     Other processes make and delete stores meanwhile: what is gone when it is looked at is left out.
     """
     for path in folder.glob(f"*{suffix}"):
-        last_used = 0.0
         with suppress(FileNotFoundError):
-            last_used = path.with_suffix(".json").stat().st_mtime
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            continue
-        yield last_used, path, size
+            status = path.stat()
+            last_used = status.st_mtime
+            with suppress(FileNotFoundError):
+                last_used = path.with_suffix(".json").stat().st_mtime
+            yield last_used, path, status.st_size
 
 
 def _delete_store(path: Path) -> bool:
