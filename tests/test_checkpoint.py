@@ -58,6 +58,23 @@ def test_the_newest_of_two_generations_is_taken(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
+def test_who_knows_the_newest_generation_saves_in_turns_without_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = save_checkpoint(tmp_path, make_state(1.0, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr("photopic.training.checkpoint.sha256_file", None)
+        for epoch in (2, 3, 4):
+            newest = save_checkpoint(tmp_path, make_state(float(epoch), epoch), newest)
+    assert newest == tmp_path / "b"
+    loaded = make_state(0.0, 0)
+    assert load_checkpoint(tmp_path, loaded)
+    assert loaded.epoch == 4
+    (newest / "state.json").unlink()
+    assert load_checkpoint(tmp_path, loaded)
+    assert loaded.epoch == 3
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "no json", "broken json", "no tensors"])
 def test_a_damaged_generation_is_passed_over(tmp_path: Path, damage: str) -> None:
     older, newer = make_state(1.0, 1), make_state(2.0, 2)

@@ -6,6 +6,7 @@ the tensors' file), written last. A damaged or half-written generation is passed
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -24,17 +25,22 @@ NUMBERS = "state.json"
 GENERATIONS = ("a", "b")
 
 
-def save_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Write `state` over the older of the two generations in `folder`."""
-    newest = _newest(folder)
+def save_checkpoint(folder: Path, state: TrainingState, newest: Path | None = None) -> Path:
+    """Write `state` over the older of the two generations in `folder`; returns the generation.
+
+    newest: the one that the previous call returned, which is then not read again; None: it is looked for.
+    """
+    newest = newest or _newest(folder)
     target = folder / ("b" if newest is not None and newest.name == "a" else "a")
     tensors: dict[str, Tensor] = {}
     numbers = _split(_state_values(state), "", tensors)
     # an invalid target must not look valid while its tensors are being replaced
     (target / NUMBERS).unlink(missing_ok=True)
-    write_bytes(target / TENSORS, save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
-    digest = sha256_file(target / TENSORS)
+    content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+    write_bytes(target / TENSORS, content)
+    digest = hashlib.sha256(content).hexdigest()
     write_json(target / NUMBERS, {"epoch": state.epoch, "sha256": digest, "values": numbers})
+    return target
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from photopic.config import FineTuneRecipe, ScratchRecipe, cycle_ends
 from photopic.errors import UserError
@@ -23,6 +24,7 @@ class Saver:
         self._job = job
         self._recipe = recipe
         self._last = time.monotonic()
+        self._newest: Path | None = None
 
     def __call__(self, state: TrainingState) -> None:
         """Keep weights first: what a checkpoint stands behind must be on the disk before it."""
@@ -42,7 +44,7 @@ class Saver:
         if self._job.checkpoints is None or time.monotonic() - self._last < self._job.checkpoint_every_s:
             return
         self._last = time.monotonic()
-        save_checkpoint(self._job.checkpoints, state)
+        self._newest = save_checkpoint(self._job.checkpoints, state, self._newest)
 
 
 def kept_names(recipe: ScratchRecipe | FineTuneRecipe, state: TrainingState) -> Iterator[str]:
