@@ -85,4 +85,4 @@ def _focal(loss: FocalLoss, logits: Tensor, labels: Tensor, label_smoothing: flo
         losses = losses + label_smoothing * terms.mean(1)
     if loss.alpha is None:
         return losses
-    return losses * losses.new_tensor([1 - loss.alpha, loss.alpha])[labels]
+    return losses * torch.where(labels == 1, loss.alpha, 1 - loss.alpha)
