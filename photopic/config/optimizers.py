@@ -230,6 +230,10 @@ class Muon(UpdateRule):
     """Orthogonalised momentum for convolution filters (Jordan 2024), SGD with Nesterov for the rest.
 
     v ← momentum·v + g;  w ← w·√n/‖w‖ − η·U·Vᵀ, for n filters and g + momentum·v = U·S·Vᵀ, filters as rows.
+    Small batches want a longer momentum, because U·Vᵀ gives noise the length of a signal. airbench94 sums its
+    loss over B images where photopic takes the mean: its 0.67 and 0.053 are 0.67·B and 0.053·B here, and so
+    stand in the recipes of the fast networks, whose logits are divided by the number of features. Other
+    networks want far less.
     """
 
     name: Literal["muon"] = "muon"
