@@ -19,7 +19,7 @@ from photopic.errors import TrainingError
 from photopic.runtime import Runtime, derive_seed
 from photopic.training.average import WeightAverage
 from photopic.training.checkpoint import load_checkpoint, save_checkpoint
-from photopic.training.loop import TrainingState, Validation, fit
+from photopic.training.loop import Prepared, TrainingState, Validation, fit
 from photopic.training.meter import Meter
 from photopic.training.optimizers import build_optimizer
 from photopic.training.schedules import Progress, learning_rate_factor
@@ -94,31 +94,20 @@ def score(model: nn.Module) -> Validation:
     return Validation(accuracy, functional.cross_entropy(logits, LABELS).item())
 
 
-def run(recipe: ScratchRecipe, state: TrainingState, **changes: Any) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = []
-    arguments: dict[str, Any] = {
-        "seed": 5,
-        "runtime": CPU,
-        "report": records.append,
-        "save": lambda state: None,
-    }
-    fit(state, recipe, Points(), LABELS, score, **(arguments | changes))
-    return records
-
-
-def fit_with(
+def run(
     recipe: ScratchRecipe,
     state: TrainingState,
     *,
     inputs: Points | None = None,
     validate: Callable[[nn.Module], Validation] = score,
-    **changes: Any,
+    save: Callable[[TrainingState], None] = lambda state: None,
+    class_weights: Tensor | None = None,
+    seed: int = 5,
 ) -> list[dict[str, Any]]:
     """Train, and return what was reported."""
     records: list[dict[str, Any]] = []
-    arguments: dict[str, Any] = {"report": records.append, "save": lambda state: None}
-    chosen = Points() if inputs is None else inputs
-    fit(state, recipe, chosen, LABELS, validate, seed=5, runtime=CPU, **(arguments | changes))
+    prepared = Prepared(recipe, state, inputs or Points(), LABELS, class_weights, seed, CPU)
+    fit(prepared, validate, report=records.append, save=save)
     return records
 
 
@@ -203,7 +192,7 @@ def test_all_rules_together_end_in_the_weights_of_a_bare_loop() -> None:
     )
     state = make_state(recipe)
     weights = torch.tensor([2.0, 1.0, 0.5])
-    fit_with(recipe, state, inputs=MixedPoints(), class_weights=weights)
+    run(recipe, state, inputs=MixedPoints(), class_weights=weights)
 
     model, inputs = make_model(), MixedPoints()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
@@ -264,7 +253,7 @@ def test_a_resumed_training_stops_where_an_unbroken_one_does(tmp_path: Path) -> 
         return lambda model: Validation(0.5, losses[state.epoch])
 
     whole = make_state(recipe)
-    records = fit_with(recipe, whole, validate=scripted(whole))
+    records = run(recipe, whole, validate=scripted(whole))
     assert records[-1] == {
         "event": "stopped",
         "epoch": 4,
@@ -283,10 +272,10 @@ def test_a_resumed_training_stops_where_an_unbroken_one_does(tmp_path: Path) -> 
 
         first = make_state(recipe)
         with pytest.raises(KeyboardInterrupt):
-            fit_with(recipe, first, validate=scripted(first), save=save_and_stop)
+            run(recipe, first, validate=scripted(first), save=save_and_stop)
         second = make_state(recipe)
         assert load_checkpoint(tmp_path / str(stop), second)
-        again = fit_with(recipe, second, validate=scripted(second))
+        again = run(recipe, second, validate=scripted(second))
         assert again[-1] == records[-1]
         assert second.epoch == 5
         assert second.history == whole.history
@@ -311,7 +300,7 @@ def test_a_checkpoint_without_a_history_can_be_resumed(tmp_path: Path) -> None:
 def test_the_kept_epoch_is_the_best_by_what_selects(select_by: str, best: list[int]) -> None:
     recipe = make_recipe(select_by=select_by)
     scores = iter([Validation(0.5, 1.0), Validation(0.7, 1.0), Validation(0.7, 0.9), Validation(0.6, 0.1)])
-    records = fit_with(recipe, make_state(recipe), validate=lambda model: next(scores))
+    records = run(recipe, make_state(recipe), validate=lambda model: next(scores))
     assert [record["best_epoch"] for record in records if record["event"] == "epoch"] == best
 
 
@@ -344,18 +333,7 @@ def test_the_best_epoch_is_kept() -> None:
         snapshots.append(copy.deepcopy(model.state_dict()))
         return next(scores)
 
-    records: list[dict[str, Any]] = []
-    fit(
-        state,
-        recipe,
-        Points(),
-        LABELS,
-        scripted,
-        seed=0,
-        runtime=CPU,
-        report=records.append,
-        save=lambda state: None,
-    )
+    records = run(recipe, state, validate=scripted)
     assert state.best is not None
     assert state.best.epoch == 2
     assert_equal(state.best.weights, snapshots[2])

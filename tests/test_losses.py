@@ -21,8 +21,8 @@ from photopic.config import (
     PreprocessConfig,
     ScratchRecipe,
 )
-from photopic.training.job import validation_of
 from photopic.training.losses import image_losses, right_answers, step_loss
+from photopic.training.outcome import validation_of
 
 LOSSES = [CrossEntropy(), FocalLoss(), FocalLoss(gamma=0.5), MeanSquaredError()]
 WEIGHTS = torch.tensor([0.5, 1.0, 3.0, 0.0])

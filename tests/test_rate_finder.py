@@ -16,8 +16,7 @@ from photopic.config import SGD, Muon, PreprocessConfig, ScratchRecipe
 from photopic.data.dataset import open_dataset
 from photopic.errors import ConfigError, TrainingError
 from photopic.runtime import Runtime
-from photopic.training.job import Prepared
-from photopic.training.loop import TrainingState
+from photopic.training.loop import Prepared, TrainingState
 from photopic.training.optimizers import build_optimizer
 from photopic.training.rate_finder import _Watch, rate_curve, smooth, sweep
 from photopic.training.train import rehearse, train_dataset

@@ -30,7 +30,7 @@ from photopic.config import (
 from photopic.errors import ConfigError
 from photopic.runtime import Runtime
 from photopic.training.checkpoint import load_checkpoint, save_checkpoint
-from photopic.training.loop import TrainingState, Validation, fit
+from photopic.training.loop import Prepared, TrainingState, Validation, fit
 from photopic.training.optimizers import build_optimizer
 from photopic.training.schedules import Progress, learning_rate_factor
 
@@ -327,15 +327,12 @@ def test_performance_lowers_the_rate_of_a_training_also_after_a_resume(tmp_path:
             if state.epoch == stop_at:
                 raise KeyboardInterrupt
 
+        runtime = Runtime(torch.device("cpu"), "test", torch.float32, 1)
+        labels = torch.zeros(1, dtype=torch.int64)
         with suppress(KeyboardInterrupt):
             fit(
-                state,
-                recipe,
-                OnePoint(),
-                torch.zeros(1, dtype=torch.int64),
+                Prepared(recipe, state, OnePoint(), labels, None, 0, runtime),
                 lambda model: Validation(0.5, val_losses[state.epoch]),
-                seed=0,
-                runtime=Runtime(torch.device("cpu"), "test", torch.float32, 1),
                 report=lambda record: None,
                 save=save,
             )

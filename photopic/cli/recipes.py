@@ -12,7 +12,7 @@ from photopic.cli.plot import line_plot
 from photopic.errors import ConfigError
 
 if TYPE_CHECKING:
-    from photopic.config import AnyRecipe, FineTuneRecipe, ScratchRecipe
+    from photopic.config import AnyRecipe, GradientRecipe
 
 STEPS_PER_EPOCH = 100
 """How finely a schedule is drawn while the number of images is unknown."""
@@ -98,7 +98,7 @@ def show(
         say(line_plot(epochs, rates, x_label="epochs", y_label="learning rate"))
 
 
-def _steps_per_epoch(recipe: ScratchRecipe | FineTuneRecipe, images: int | None) -> int:
+def _steps_per_epoch(recipe: GradientRecipe, images: int | None) -> int:
     if images is not None:
         if images < 1:
             raise ConfigError(f"--images {images} must be at least 1.")
@@ -111,7 +111,7 @@ def _steps_per_epoch(recipe: ScratchRecipe | FineTuneRecipe, images: int | None)
     return STEPS_PER_EPOCH
 
 
-def _say_plan(recipe: ScratchRecipe | FineTuneRecipe) -> None:
+def _say_plan(recipe: GradientRecipe) -> None:
     for what, options in (("optimizer", recipe.optimizer), ("schedule", recipe.schedule)):
         values = options.model_dump(exclude={"name"}, exclude_none=True)
         named = ", ".join(f"{name} {_plain(value)}" for name, value in values.items())

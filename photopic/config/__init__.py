@@ -46,7 +46,14 @@ from photopic.config.optimizers import (
 )
 from photopic.config.options import TrainOptions
 from photopic.config.parsing import known_keys, override, parse_options, parse_recipe
-from photopic.config.recipes import AnyRecipe, FineTuneRecipe, FrozenRecipe, Recipe, ScratchRecipe
+from photopic.config.recipes import (
+    AnyRecipe,
+    FineTuneRecipe,
+    FrozenRecipe,
+    GradientRecipe,
+    Recipe,
+    ScratchRecipe,
+)
 from photopic.config.schedules import (
     ConstantSchedule,
     CosineSchedule,
@@ -88,6 +95,7 @@ __all__ = [
     "Fraction",
     "Frozen",
     "FrozenRecipe",
+    "GradientRecipe",
     "LayersModel",
     "Lion",
     "Loss",

@@ -30,7 +30,7 @@ class _BaseRecipe(Frozen):
     """How files become network input."""
 
 
-class _GradientRecipe(_BaseRecipe):
+class _BaseGradientRecipe(_BaseRecipe):
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training images."""
     optimizer: Optimizer = SGD()
@@ -75,7 +75,7 @@ class _GradientRecipe(_BaseRecipe):
     """Views whose logits are averaged in evaluation and prediction: the mirror image, shifts by one pixel."""
 
     @model_validator(mode="after")
-    def _check_augment(self) -> _GradientRecipe:
+    def _check_augment(self) -> _BaseGradientRecipe:
         problem = self.augment.problem_with(self.preprocess.channels, self.preprocess.size)
         if problem is not None:
             raise ValueError(problem)
@@ -84,7 +84,7 @@ class _GradientRecipe(_BaseRecipe):
         return self
 
     @model_validator(mode="after")
-    def _check_training(self) -> _GradientRecipe:
+    def _check_training(self) -> _BaseGradientRecipe:
         if self.label_smoothing and self.loss.name == "mse":
             raise ValueError("label_smoothing has no effect with loss=mse: set it to 0, or take another loss")
         if self.class_weights == "balanced" and self.sampling == "balanced":
@@ -110,7 +110,7 @@ class _GradientRecipe(_BaseRecipe):
         return self
 
     @model_validator(mode="after")
-    def _check_schedule(self) -> _GradientRecipe:
+    def _check_schedule(self) -> _BaseGradientRecipe:
         problem = unreachable(self.schedule, self.total_epochs)
         if problem is not None:
             raise ValueError(problem)
@@ -128,7 +128,7 @@ class _GradientRecipe(_BaseRecipe):
             )
 
 
-class ScratchRecipe(_GradientRecipe):
+class ScratchRecipe(_BaseGradientRecipe):
     """Train all weights from a random start."""
 
     way: Literal["scratch"] = "scratch"
@@ -136,7 +136,7 @@ class ScratchRecipe(_GradientRecipe):
     """The network."""
 
 
-class FineTuneRecipe(_GradientRecipe):
+class FineTuneRecipe(_BaseGradientRecipe):
     """Start from a pretrained backbone: head first, then the layers from `unfreeze_from` on."""
 
     way: Literal["fine-tune"] = "fine-tune"
@@ -227,5 +227,7 @@ class FrozenRecipe(_BaseRecipe):
         return self
 
 
-Recipe = Annotated[ScratchRecipe | FineTuneRecipe | FrozenRecipe, Field(discriminator="way")]
-AnyRecipe = ScratchRecipe | FineTuneRecipe | FrozenRecipe
+GradientRecipe = ScratchRecipe | FineTuneRecipe
+"""A recipe whose training goes step by step."""
+AnyRecipe = GradientRecipe | FrozenRecipe
+Recipe = Annotated[AnyRecipe, Field(discriminator="way")]

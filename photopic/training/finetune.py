@@ -28,13 +28,14 @@ from photopic.runtime import derive_seed, seeded
 from photopic.training.feature_cache import Floats
 from photopic.training.features import Extractor
 from photopic.training.frozen import features_of, filled_in, weights_source
+from photopic.training.gradient import answer, fitted, label_tensor, new_state, run_epochs, validate
 from photopic.training.heads import fit_head
 from photopic.training.inputs import AugmentedFeatures, AugmentedImages, CachedInputs
-from photopic.training.job import Fitted, Job, label_tensor, validation_of
+from photopic.training.job import Job
 from photopic.training.loop import Best, Inputs, Validation, copy_weights
 from photopic.training.optimizers import build_optimizer
+from photopic.training.outcome import Fitted, validation_of
 from photopic.training.probe import limit_epochs
-from photopic.training.scratch import answer, fitted, new_state, run_epochs, validate
 from photopic.training.unfreezing import (
     ALL,
     NONE,

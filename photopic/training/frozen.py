@@ -15,7 +15,8 @@ from photopic.models.backbones import Backbone, BackboneClassifier
 from photopic.models.zoo import check_backbone_input
 from photopic.training.features import Extractor, Features, extract_features
 from photopic.training.heads import HeadFit, fit_head
-from photopic.training.job import Fitted, Job, SplitLogits
+from photopic.training.job import Job
+from photopic.training.outcome import Fitted, SplitLogits
 
 _MORE_TIME = "Allow more, or take fewer images (--train-images) or views, or a smaller preprocess.size."
 

@@ -1,4 +1,4 @@
-"""What a way of training is given, and what it gives back."""
+"""What a way of training is given."""
 
 from __future__ import annotations
 
@@ -9,31 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from photopic.config import (
-    AnyRecipe,
-    BinaryCrossEntropy,
-    CrossEntropy,
-    FineTuneRecipe,
-    FrozenRecipe,
-    Loss,
-    ScratchRecipe,
-)
+from photopic.config import AnyRecipe, FrozenRecipe, ScratchRecipe
 from photopic.data.dataset import DataSet, Excluded
 from photopic.data.preprocess import Preprocess
 from photopic.data.store import PixelStore, open_pixel_store
-from photopic.errors import ConfigError, DataError, TrainingError
-from photopic.evaluation.metrics import accuracy, log_loss
+from photopic.errors import ConfigError, DataError
 from photopic.runtime import Runtime
 from photopic.training.classes import check_classes, class_weights
-from photopic.training.loop import Inputs, TrainingState, Validation
-from photopic.training.losses import image_losses
+from photopic.training.loop import Prepared
 from photopic.training.meter import Record
 from photopic.training.time_limit import TimeLimit
 
 Report = Callable[[Record], None]
-_CROSS_ENTROPY = CrossEntropy()
 
 
 def ignore(record: Record) -> None:
@@ -137,69 +125,3 @@ class Job:
             if item.path not in known:
                 self.excluded.append(item)
                 self.report({"event": "excluded", "path": item.path, "reason": item.reason})
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A gradient training that is ready for its first step."""
-
-    recipe: ScratchRecipe | FineTuneRecipe
-    """The resolved recipe."""
-    state: TrainingState
-    inputs: Inputs
-    """The training images."""
-    labels: torch.Tensor
-    """(N,) int64 on the device."""
-    class_weights: torch.Tensor | None
-    """(K,) float32 there; None: all are 1."""
-    seed: int
-    runtime: Runtime
-
-
-@dataclass(frozen=True)
-class SplitLogits:
-    """A network's answers for one split."""
-
-    rows: np.ndarray
-    """(N,) int64 index rows; unreadable images are left out."""
-    labels: np.ndarray
-    """(N,) int64."""
-    logits: np.ndarray
-    """(N, K) float32."""
-
-    def validation(self) -> Validation:
-        """The score that selects."""
-        return validation_of(self.logits, self.labels)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A trained network, with the weights that validation selected."""
-
-    recipe: AnyRecipe
-    """The resolved recipe."""
-    model: nn.Module
-    selected: dict[str, Any]
-    """What validation chose."""
-    answer: Callable[[str], SplitLogits]
-    """Logits of a split, by its name."""
-    stopped_by: KeyboardInterrupt | TrainingError | None = None
-    """What ended the training early; the weights are then the best ones before."""
-
-
-def validation_of(logits: np.ndarray, labels: np.ndarray, loss: Loss = _CROSS_ENTROPY) -> Validation:
-    """Accuracy and mean loss of some logits, the loss without smoothing and class weights.
-
-    Of logits that are not finite the loss is infinite.
-    """
-    if not np.isfinite(logits).all():
-        return Validation(0.0, float("inf"))
-    if isinstance(loss, CrossEntropy | BinaryCrossEntropy):
-        return Validation(accuracy(logits, labels), log_loss(logits, labels))
-    losses = image_losses(loss, torch.from_numpy(logits), torch.from_numpy(labels))
-    return Validation(accuracy(logits, labels), losses.double().mean().item())
-
-
-def label_tensor(job: Job, rows: np.ndarray) -> torch.Tensor:
-    """(N,) int64 labels on the job's device."""
-    return torch.from_numpy(np.ascontiguousarray(job.labels(rows))).to(job.runtime.device)

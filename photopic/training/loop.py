@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from photopic.augment.mix import Mix
-from photopic.config import FineTuneRecipe, ScratchRecipe, SelectBy
+from photopic.config import GradientRecipe, SelectBy
 from photopic.data.batches import Batches
 from photopic.models.layered import activity_penalty
 from photopic.runtime import Runtime, derive_seed, seeded
@@ -107,34 +107,51 @@ class TrainingState:
         return self.model if self.average is None else self.average.model
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A gradient training that is ready for its first step."""
+
+    recipe: GradientRecipe
+    """The resolved recipe."""
+    state: TrainingState
+    inputs: Inputs
+    """The training images."""
+    labels: Tensor
+    """(N,) int64 on the device."""
+    class_weights: Tensor | None
+    """(K,) float32 there; None: all are 1."""
+    seed: int
+    runtime: Runtime
+
+    @property
+    def batches(self) -> Batches:
+        """The images of each step of each epoch."""
+        balanced = self.labels if self.recipe.sampling == "balanced" else None
+        return Batches(len(self.inputs), self.recipe.batch_size, self.seed, balanced=balanced)
+
+
 def fit(
-    state: TrainingState,
-    recipe: ScratchRecipe | FineTuneRecipe,
-    inputs: Inputs,
-    labels: Tensor,
+    prepared: Prepared,
     validate: Callable[[nn.Module], Validation],
     *,
-    seed: int,
-    runtime: Runtime,
     report: Callable[[Record], None],
     save: Callable[[TrainingState], None],
-    class_weights: Tensor | None = None,
     time_limit: TimeLimit | None = None,
 ) -> None:
-    """Train `state.model` from `state.epoch` to the recipe's last epoch, or to where its rules say stop.
+    """Train from `prepared.state` to the recipe's last epoch, or to where its rules say stop.
 
-    labels: (N,) int64 on the device. class_weights: (K,) float32 there. Every random choice is a function of
-    (seed, epoch, image), so a training that starts from a saved state ends in the same weights as one that
-    was never stopped. When `time_limit` is over, the epoch ends after the current step, is scored like any
-    other and is the last one. Raises TrainingError when the loss is not finite.
+    Every random choice is a function of (seed, epoch, image), so a training that starts from a saved state
+    ends in the same weights as one that was never stopped. When `time_limit` is over, the epoch ends after
+    the current step, is scored like any other and is the last one. Raises TrainingError when the loss is not
+    finite.
     """
-    balanced = labels if recipe.sampling == "balanced" else None
-    batches = Batches(len(inputs), recipe.batch_size, seed, balanced=balanced)
+    recipe, state, inputs, labels = prepared.recipe, prepared.state, prepared.inputs, prepared.labels
+    runtime, batches = prepared.runtime, prepared.batches
     total_steps = recipe.total_epochs * len(batches)
     every = max(1, len(batches) // RECORDS_PER_EPOCH)
     state.stopped = stop_reason(recipe, state.history)
     while state.epoch < recipe.total_epochs and state.stopped is None:
-        with seeded(derive_seed(seed, "layers", state.epoch), runtime.device):
+        with seeded(derive_seed(prepared.seed, "layers", state.epoch), runtime.device):
             inputs.start_epoch(state.epoch)
             state.model.train()
             meter = Meter(state.epoch, runtime.device)
@@ -148,7 +165,7 @@ def fit(
                 targets = labels[runtime.to_device(rows)]
                 with runtime.autocast():
                     logits = state.model(images)
-                    loss = step_loss(recipe, logits, targets, mix, class_weights)
+                    loss = step_loss(recipe, logits, targets, mix, prepared.class_weights)
                 update(state, recipe, loss)
                 meter.add(loss, logits, targets, mix)
                 if number % every == 0 or number == len(batches):
@@ -180,7 +197,7 @@ def fit(
         report({"event": "stopped", "epoch": state.epoch - 1, "reason": state.stopped})
 
 
-def update(state: TrainingState, recipe: ScratchRecipe | FineTuneRecipe, loss: Tensor) -> None:
+def update(state: TrainingState, recipe: GradientRecipe, loss: Tensor) -> None:
     """One step down the loss and the penalties, which are not reported; then what holds for the weights."""
     activity = activity_penalty(state.model)
     torch.autograd.backward(loss if activity is None else loss + activity)

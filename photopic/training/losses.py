@@ -10,11 +10,10 @@ from photopic.augment.mix import Mix
 from photopic.config import (
     BinaryCrossEntropy,
     CrossEntropy,
-    FineTuneRecipe,
     FocalLoss,
+    GradientRecipe,
     Loss,
     MeanSquaredError,
-    ScratchRecipe,
 )
 
 _SMALLEST = 1e-12
@@ -22,7 +21,7 @@ _SMALLEST = 1e-12
 
 
 def step_loss(
-    recipe: ScratchRecipe | FineTuneRecipe,
+    recipe: GradientRecipe,
     logits: Tensor,
     labels: Tensor,
     mix: Mix | None = None,

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from photopic.config import FineTuneRecipe, ScratchRecipe
+from photopic.config import FineTuneRecipe, GradientRecipe, ScratchRecipe
 from photopic.errors import ConfigError
 from photopic.runtime import Runtime, seeded
 from photopic.training.job import Job
 from photopic.training.loop import Inputs
 
-GradientRecipe = TypeVar("GradientRecipe", ScratchRecipe, FineTuneRecipe)
+R = TypeVar("R", ScratchRecipe, FineTuneRecipe)
 
 STEPS = 2
 """Timed steps, after one that warms up."""
@@ -25,9 +25,7 @@ FORWARD_SHARE = 1 / 3
 """Cost of a forward pass in relation to a training step: one pass of three alike."""
 
 
-def limit_epochs(
-    job: Job, recipe: GradientRecipe, model: nn.Module, inputs: Inputs, labels: Tensor, val_images: int
-) -> GradientRecipe:
+def limit_epochs(job: Job, recipe: R, model: nn.Module, inputs: Inputs, labels: Tensor, val_images: int) -> R:
     """Report an estimate of the training time; fewer epochs where the job's time limit asks for it.
 
     Raises ConfigError when not even one epoch fits.
@@ -57,7 +55,7 @@ def limit_epochs(
     return recipe
 
 
-def with_epochs(recipe: GradientRecipe, epochs: int) -> GradientRecipe:
+def with_epochs(recipe: R, epochs: int) -> R:
     """The recipe with fewer epochs; rules of stopping that cannot act any more are left out.
 
     Raises ConfigError when another of its options does not fit so few.
@@ -83,7 +81,7 @@ def with_epochs(recipe: GradientRecipe, epochs: int) -> GradientRecipe:
 
 
 def seconds_per_image(
-    recipe: ScratchRecipe | FineTuneRecipe,
+    recipe: GradientRecipe,
     model: nn.Module,
     inputs: Inputs,
     labels: Tensor,

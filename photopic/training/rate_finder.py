@@ -9,6 +9,7 @@ suggestion is the second: the first depends on the noise of single steps, and on
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +19,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from photopic.config import AnyRecipe, FineTuneRecipe, Muon, ScratchRecipe, TrainOptions
-from photopic.data.batches import Batches
+from photopic.config import AnyRecipe, FineTuneRecipe, GradientRecipe, Muon, TrainOptions
 from photopic.errors import ConfigError, TrainingError
 from photopic.runtime import derive_seed, seeded
-from photopic.training.job import Prepared, Report, ignore
-from photopic.training.loop import TrainingState, update
+from photopic.training.job import Report, ignore
+from photopic.training.loop import Prepared, TrainingState, update
 from photopic.training.losses import step_loss
 from photopic.training.train import Data, rehearse
 
@@ -178,13 +178,10 @@ class _Watch:
 
 def _batches(prepared: Prepared, start: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of epoch `start` and all that follow, as the training would take them: rows and draws."""
-    balanced = prepared.labels if prepared.recipe.sampling == "balanced" else None
-    batches = Batches(len(prepared.inputs), prepared.recipe.batch_size, prepared.seed, balanced=balanced)
-    epoch = start
-    while True:
+    batches = prepared.batches
+    for epoch in itertools.count(start):
         prepared.inputs.start_epoch(epoch)
         yield from batches.epoch(epoch)
-        epoch += 1
 
 
 @contextmanager
@@ -217,7 +214,7 @@ def _lowest(losses: Sequence[float], smoothed: np.ndarray, diverged: bool) -> in
     return int(np.flatnonzero(smoothed <= level + noise)[-1])
 
 
-def _as_settings(recipe: ScratchRecipe | FineTuneRecipe, suggestion: float) -> dict[str, float]:
+def _as_settings(recipe: GradientRecipe, suggestion: float) -> dict[str, float]:
     """Recipe options with the suggestion, of two significant digits."""
     optimizer = recipe.optimizer
     rates = {"learning_rate": optimizer.learning_rate}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from photopic.config import FineTuneRecipe, ScratchRecipe, cycle_ends
+from photopic.config import GradientRecipe, cycle_ends
 from photopic.errors import UserError
 from photopic.training.checkpoint import save_checkpoint
 from photopic.training.job import Job
@@ -20,7 +20,7 @@ class Saver:
     hours of work are worth it.
     """
 
-    def __init__(self, job: Job, recipe: ScratchRecipe | FineTuneRecipe) -> None:
+    def __init__(self, job: Job, recipe: GradientRecipe) -> None:
         self._job = job
         self._recipe = recipe
         self._last = time.monotonic()
@@ -47,7 +47,7 @@ class Saver:
         self._newest = save_checkpoint(self._job.checkpoints, state, self._newest)
 
 
-def kept_names(recipe: ScratchRecipe | FineTuneRecipe, state: TrainingState) -> Iterator[str]:
+def kept_names(recipe: GradientRecipe, state: TrainingState) -> Iterator[str]:
     """Files of the run that take the weights as they are at the end of the epoch before `state.epoch`."""
     if recipe.checkpoint_name is not None and state.best is not None and state.best.epoch == state.epoch - 1:
         scores = vars(state.history[-1])

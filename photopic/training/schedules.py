@@ -11,13 +11,12 @@ from photopic.config import (
     ConstantSchedule,
     CosineSchedule,
     ExponentialSchedule,
-    FineTuneRecipe,
+    GradientRecipe,
     OneCycleSchedule,
     PerformanceSchedule,
     PiecewiseSchedule,
     PowerSchedule,
     Schedule,
-    ScratchRecipe,
     cycle_ends,
 )
 
@@ -83,7 +82,7 @@ def _without_warmup(
 
 
 def schedule_points(
-    recipe: ScratchRecipe | FineTuneRecipe, steps_per_epoch: int, most: int = 500
+    recipe: GradientRecipe, steps_per_epoch: int, most: int = 500
 ) -> list[tuple[float, float]]:
     """(epochs done, learning rate) of the recipe's steps, or of `most` evenly spaced ones, and of the end.
 

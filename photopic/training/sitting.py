@@ -33,8 +33,9 @@ from photopic.training.checkpoint import remove_checkpoints
 from photopic.training.choose import Choice
 from photopic.training.finetune import train_finetune
 from photopic.training.frozen import train_frozen
-from photopic.training.job import Fitted, Job, Report
+from photopic.training.job import Job, Report
 from photopic.training.meter import Record
+from photopic.training.outcome import Fitted
 from photopic.training.scratch import train_scratch
 from photopic.training.tensorboard import TensorBoard
 

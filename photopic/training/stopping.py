@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from photopic.config import EarlyStopping, FineTuneRecipe, Monitor, ScratchRecipe, StopAt
+from photopic.config import EarlyStopping, GradientRecipe, Monitor, StopAt
 
 
 class Scores(Protocol):
@@ -21,7 +21,7 @@ class Scores(Protocol):
     def val_accuracy(self) -> float: ...
 
 
-def stop_reason(recipe: ScratchRecipe | FineTuneRecipe, history: Sequence[Scores]) -> str | None:
+def stop_reason(recipe: GradientRecipe, history: Sequence[Scores]) -> str | None:
     """Why the training is over after these epochs, though more were planned; None to go on."""
     if not history or len(history) >= recipe.total_epochs:
         return None

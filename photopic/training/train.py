@@ -33,7 +33,9 @@ from photopic.run import LOCK, Run, claim_run_path, require_free
 from photopic.runtime import Runtime, choose_runtime
 from photopic.training.checkpoint import has_checkpoint
 from photopic.training.choose import Choice, choose_recipe
-from photopic.training.job import Fitted, Job, Prepared, Report, ignore
+from photopic.training.job import Job, Report, ignore
+from photopic.training.loop import Prepared
+from photopic.training.outcome import Fitted
 from photopic.training.recipes import load_recipe
 from photopic.training.sitting import SPLITS, WAYS, Sitting, new_manifest, split_rows
 from photopic.training.transfer import built_on_run
