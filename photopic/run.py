@@ -46,7 +46,7 @@ WRITING = f".{MANIFEST}.lock"
 RECORDS = "records.jsonl"
 WEIGHTS = "weights.safetensors"
 KEPT = ("checkpoints/", "snapshots/")
-SPLITS = "splits.csv.gz"
+SPLITS_FILE = "splits.csv.gz"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Run:
         run = cls(path, manifest)
         if splits is not None:
             run._write_splits(splits)
-            files = manifest.files | {SPLITS: sha256_file(path / SPLITS)}
+            files = manifest.files | {SPLITS_FILE: sha256_file(path / SPLITS_FILE)}
             run.manifest = manifest.model_copy(update={"files": files})
         run._write_manifest()
         return run
@@ -262,7 +262,7 @@ class Run:
     def save_splits(self, rows: Iterable[SplitRow]) -> None:
         """Store how the data set was split."""
         self._write_splits(rows)
-        self.register(SPLITS)
+        self.register(SPLITS_FILE)
 
     def _write_splits(self, rows: Iterable[SplitRow]) -> None:
         text = io.StringIO()
@@ -270,11 +270,11 @@ class Run:
         writer.writerow(SplitRow._fields)
         writer.writerows(rows)
         # mtime=0: the same split gives the same bytes; level 1: most of it are hashes, which do not shrink
-        write_bytes(self.path / SPLITS, gzip.compress(text.getvalue().encode("utf-8"), 1, mtime=0))
+        write_bytes(self.path / SPLITS_FILE, gzip.compress(text.getvalue().encode("utf-8"), 1, mtime=0))
 
     def load_splits(self) -> list[SplitRow]:
         """How the data set was split, one row per image."""
-        content = gzip.decompress(self.verified(SPLITS).read_bytes()).decode("utf-8")
+        content = gzip.decompress(self.verified(SPLITS_FILE).read_bytes()).decode("utf-8")
         return [SplitRow(**row) for row in csv.DictReader(io.StringIO(content))]
 
     def save_predictions(self, split: str, index: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> None:

@@ -10,8 +10,9 @@ from photopic.api.looking import (
     split,
     summarise,
 )
-from photopic.api.runs import Data, Run, evaluate, list_runs, open_run, predict
+from photopic.api.runs import Run, evaluate, list_runs, open_run, predict
 from photopic.api.training import ensemble, find_rate, resume, seconds, train, train_ensemble
+from photopic.data import Data
 
 __all__ = [
     "Data",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from photopic.api.runs import Data
 from photopic.config import AnyRecipe
+from photopic.data import Data
 from photopic.errors import ConfigError
 
 if TYPE_CHECKING:

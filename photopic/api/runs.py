@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from photopic.data import Data
 from photopic.errors import ConfigError, RunError
 from photopic.run import Run as _Run
 from photopic.run import list_runs as _list_runs
@@ -16,8 +15,6 @@ from photopic.run import list_runs as _list_runs
 if TYPE_CHECKING:
     from photopic.inference.predictor import Predictions
     from photopic.inference.rescore import Evaluation
-
-Data = str | Path | tuple[np.ndarray, np.ndarray]
 
 
 class Run(_Run):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from photopic.api.runs import Data, Run, open_run
+from photopic.api.runs import Run, open_run
 from photopic.config import AnyRecipe, parse_options
+from photopic.data import Data
 from photopic.errors import ConfigError, RunError
 from photopic.run import Run as _Run
 from photopic.run import claim_run_path, require_free

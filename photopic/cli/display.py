@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from photopic.cli.output import plural
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from photopic.training.meter import Record
+
 SHOWN_EXCLUSIONS = 5
 PLAIN_EVERY_S = 5.0
 """Least time between two plain lines about the same long step."""

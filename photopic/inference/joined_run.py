@@ -17,7 +17,7 @@ import numpy.typing as npt
 from photopic.evaluation.evaluate import codes_of_group_names, score
 from photopic.evaluation.joining import How, accuracy_by_size, as_logits, best_weights, join, member_probs
 from photopic.files import lock
-from photopic.inference.members import SPLITS, Candidate, Key, aligned, check_fit, share
+from photopic.inference.members import SCORED_SPLITS, Candidate, Key, aligned, check_fit, share
 from photopic.manifest import Joined, Manifest, Member, WeightsBy
 from photopic.run import LOCK, WEIGHTS, Run, SplitRow, now
 
@@ -32,7 +32,7 @@ def build_ensemble(
     fit together, ConfigError for fewer than two and for weights that a vote would not use.
     """
     check_fit(candidates, how, weights_by)
-    logits = {split: aligned(candidates, split) for split in SPLITS if share(candidates, split)}
+    logits = {split: aligned(candidates, split) for split in SCORED_SPLITS if share(candidates, split)}
     labels = {split: candidates[0].answers[split].labels for split in logits}
     weights = [1 / len(candidates)] * len(candidates)
     if weights_by == "validation":

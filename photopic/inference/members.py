@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from photopic.data import Data
 from photopic.errors import ConfigError, RunError
 from photopic.inference.predictor import Predictor
 from photopic.run import WEIGHTS, Run, SplitRow
-from photopic.training.train import Data, reopen
+from photopic.training.train import reopen
 
 KEPT_SNAPSHOTS = "snapshots/"
-SPLITS = ("val", "test")
+SCORED_SPLITS = ("val", "test")
 Key = tuple[str, str]
 """Path and content hash of an image."""
 
@@ -58,7 +59,7 @@ def candidates_of_runs(runs: Sequence[Run]) -> list[Candidate]:
             raise RunError(f"{run.path}: is not complete ({run.manifest.status}). {run.advice()}")
         rows = run.load_splits()
         answers = {}
-        for split in SPLITS:
+        for split in SCORED_SPLITS:
             if f"predictions/{split}.npz" in run.manifest.files:
                 stored = run.load_predictions(split)
                 answers[split] = Answers(_keys(rows, stored.index), stored.labels, stored.logits)
@@ -85,7 +86,7 @@ def candidates_of_snapshots(run: Run, *, data: Data | None = None, device: str =
     for name in names:
         predictor = Predictor.load(run, device=device, weights_name=name)
         answers = {}
-        for split in (split for split in SPLITS if len(rows[split])):
+        for split in (split for split in SCORED_SPLITS if len(rows[split])):
             said = predictor.answer_rows(dataset, rows[split])
             keys = tuple(
                 (split_rows[path].path, split_rows[path].sha256) for path in dataset.index.paths[said.rows]

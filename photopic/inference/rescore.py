@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from photopic.data import Data
 from photopic.data.dataset import DataSet, Excluded, open_dataset
 from photopic.data.subset import select_classes
 from photopic.errors import DataError, RunError, did_you_mean
 from photopic.evaluation.evaluate import Scores, codes_of_group_names, score
 from photopic.inference.ensemble import open_predictor, own_views_of
 from photopic.run import Run
-from photopic.training.train import Data, reopen
+from photopic.training.train import reopen
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ import numpy as np
 from torch import Tensor
 
 from photopic.config import AnyRecipe, FineTuneRecipe, GradientRecipe, Muon, TrainOptions
+from photopic.data import Data
 from photopic.errors import ConfigError, TrainingError
 from photopic.runtime import derive_seed, seeded
 from photopic.training.job import Report, ignore
 from photopic.training.loop import Prepared, TrainingState, update
 from photopic.training.losses import step_loss
-from photopic.training.train import Data, rehearse
+from photopic.training.train import rehearse
 
 LOW, HIGH, STEPS = 1e-6, 10.0, 100
 """First and last rate, and number of steps: fourteen to each factor of ten."""

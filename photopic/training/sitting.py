@@ -24,6 +24,7 @@ import numpy as np
 import photopic
 from photopic.config import AnyRecipe, FineTuneRecipe, FrozenRecipe, ScratchRecipe, TrainOptions
 from photopic.data.dataset import DataSet
+from photopic.data.split import SPLITS
 from photopic.errors import RunError, TrainingError, UserError
 from photopic.evaluation.evaluate import codes_of_group_names, score
 from photopic.manifest import Manifest
@@ -39,7 +40,6 @@ from photopic.training.outcome import Fitted
 from photopic.training.scratch import train_scratch
 from photopic.training.tensorboard import TensorBoard
 
-SPLITS = ("train", "val", "test")
 KEPT_EVENTS = ("step", "epoch")
 LIBRARIES = ("torch", "torchvision", "timm", "pillow", "numpy", "scipy", "scikit-learn")
 WAYS: dict[type, Callable[[Job], Fitted]] = {

@@ -19,10 +19,10 @@ from photopic.config import (
     override,
     parse_options,
 )
-from photopic.data import catalog
+from photopic.data import Data, catalog
 from photopic.data.dataset import DataSet, open_dataset
 from photopic.data.show import summarise
-from photopic.data.split import split_dataset
+from photopic.data.split import SPLITS, split_dataset
 from photopic.data.subset import limit_training, select_classes
 from photopic.errors import ConfigError, DataError, ModelError, RunError, UserError
 from photopic.files import lock
@@ -37,11 +37,9 @@ from photopic.training.job import Job, Report, ignore
 from photopic.training.loop import Prepared
 from photopic.training.outcome import Fitted
 from photopic.training.recipes import load_recipe
-from photopic.training.sitting import SPLITS, WAYS, Sitting, new_manifest, split_rows
+from photopic.training.sitting import WAYS, Sitting, new_manifest, split_rows
 from photopic.training.transfer import built_on_run
 
-Data = str | Path | tuple[np.ndarray, np.ndarray]
-"""A path, the name of a catalog data set, or (images, labels)."""
 NAME_ITS_PLACE = "If it is elsewhere, name its place: --data PATH on the command line, data=… in Python."
 
 
@@ -69,9 +67,7 @@ def train(
     asked = _asked(recipe, settings or {})
     if out is not None:
         require_free(Path(out))
-    dataset = _open(data, options, report)
-    splits = _split(dataset, options)
-    rows = _rows(splits)
+    dataset, splits, rows = _open_and_split(data, options, report)
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
     choice = asked or _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s)
     path = claim_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
@@ -115,8 +111,7 @@ def find_recipe(
     if recipe is not None:
         return _resolve(recipe, settings or {}).recipe
     runtime = choose_runtime(options.device)
-    dataset = _open(data, options, report)
-    rows = _rows(_split(dataset, options))
+    dataset, _, rows = _open_and_split(data, options, report)
     return _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s).recipe
 
 
@@ -139,8 +134,7 @@ def rehearse(
     asked = _asked(recipe, settings or {})
     if asked is not None:
         _require_steps(asked.recipe)
-    dataset = _open(data, options, report)
-    rows = _rows(_split(dataset, options))
+    dataset, _, rows = _open_and_split(data, options, report)
     choice = asked or _choose(settings or {}, dataset, rows["train"], runtime)
     _require_steps(choice.recipe)
     job = Job(
@@ -239,11 +233,9 @@ def train_dataset(
 ) -> Fitted:
     """Train on an opened data set, without a run folder and without a test split."""
     rows = _rows(split_dataset(dataset, seed=seed, val_fraction=val_fraction, test_fraction=0.0))
-    changes = settings or {}
     runtime = choose_runtime(device)
-    choice = (
-        _choose(changes, dataset, rows["train"], runtime) if recipe is None else _resolve(recipe, changes)
-    )
+    asked = _asked(recipe, settings or {})
+    choice = asked or _choose(settings or {}, dataset, rows["train"], runtime)
     job = Job(choice.recipe, dataset, rows, seed, runtime, report)
     return WAYS[type(choice.recipe)](job)
 
@@ -268,17 +260,20 @@ def _open(data: Data, options: TrainOptions, report: Report) -> DataSet:
     return dataset
 
 
-def _split(dataset: DataSet, options: TrainOptions) -> np.ndarray:
-    """(N,) the split of each image, by its name."""
+def _open_and_split(
+    data: Data, options: TrainOptions, report: Report
+) -> tuple[DataSet, np.ndarray, dict[str, np.ndarray]]:
+    """The data set, (N,) the split of each image by its name, and the index rows of train, val and test."""
+    dataset = _open(data, options, report)
     splits = split_dataset(
         dataset,
         seed=options.split_seed,
         val_fraction=options.val_fraction,
         test_fraction=options.test_fraction,
     )
-    if options.train_images is None:
-        return splits
-    return limit_training(dataset, splits, options.train_images, seed=options.split_seed)
+    if options.train_images is not None:
+        splits = limit_training(dataset, splits, options.train_images, seed=options.split_seed)
+    return dataset, splits, _rows(splits)
 
 
 def _rows(splits: np.ndarray) -> dict[str, np.ndarray]:
