@@ -1,14 +1,7 @@
-"""The main job on small data: whole runs, their content, stops and repeats."""
+"""The main job on small data: whole runs, what they hold, and mistakes."""
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from stripes import TINY, same_weights, stripes, train, write_stripes
 
 import photopic
 from photopic.errors import ConfigError, DataError, ModelError, RunError, TrainingError, UserError
@@ -24,46 +17,10 @@ from photopic.files import lock
 from photopic.run import LOCK, Run
 from photopic.training import train as training_module
 
-TINY = {
-    "preprocess.size": 16,
-    "preprocess.channels": 1,
-    "model.widths": [8, 16],
-    "total_epochs": 3,
-    "batch_size": 32,
-}
-
-
-def stripes(n_per_class: int = 40, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy horizontal and vertical stripes: easy, but not trivial."""
-    random = np.random.default_rng(seed)
-    images, labels = [], []
-    for label in (0, 1):
-        for _ in range(n_per_class):
-            wave = 127 + 80 * np.sin(np.arange(size) * random.uniform(0.8, 1.2) + random.uniform(0, 6))
-            image = np.tile(wave, (size, 1)) if label else np.tile(wave[:, None], (1, size))
-            images.append(np.clip(image + random.normal(0, 25, (size, size)), 0, 255))
-            labels.append(label)
-    return np.array(images, np.uint8), np.array(["down", "across"])[labels]
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The stripes as PNG files in class folders."""
-    images, labels = stripes()
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(tmp_path / "data" / label / f"{number:03}.png")
-    return tmp_path / "data"
-
-
-def train(data: Any, out: Path, **changes: Any) -> photopic.Run:
-    settings = TINY | changes.pop("settings", {})
-    return photopic.train(data, recipe="small-images", settings=settings, out=out, **changes)
-
-
-def same_weights(one: photopic.Run, other: photopic.Run) -> bool:
-    ours, theirs = one.load_weights(), other.load_weights()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    return write_stripes(tmp_path / "data")
 
 
 def test_a_run_holds_all_that_was_promised(folder: Path, tmp_path: Path) -> None:
@@ -118,204 +75,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folder: Pa
     assert same_weights(first, again)
     assert not same_weights(first, other)
     assert first.manifest.split_hashes == other.manifest.split_hashes
-
-
-def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(folder: Path, tmp_path: Path) -> None:
-    whole = train(folder, tmp_path / "whole")
-
-    def stop_in_second_epoch(record: dict[str, Any]) -> None:
-        if record["event"] == "step" and record["epoch"] == 1:
-            raise KeyboardInterrupt
-
-    run = train(folder, tmp_path / "run", report=stop_in_second_epoch, checkpoint_every_s=0)
-    assert run.manifest.status == "interrupted"
-    assert "test" not in run.manifest.results
-    assert run.manifest.test_looks == ()
-    assert run.predict([next(folder.rglob("*.png"))])[0].label in ("across", "down")
-    resumed = run.resume()
-    assert resumed.manifest.status == "complete"
-    assert same_weights(resumed, whole)
-    epochs = [record["epoch"] for record in resumed.records() if record["event"] == "epoch"]
-    assert epochs == [0, 1, 2]
-    assert not (run.path / "resume").exists()
-    with pytest.raises(RunError, match="nothing to resume"):
-        resumed.resume()
-
-
-def test_going_on_with_another_precision_is_told_and_both_are_kept(folder: Path, tmp_path: Path) -> None:
-    def stop(record: dict[str, Any]) -> None:
-        if record["event"] == "epoch":
-            raise KeyboardInterrupt
-
-    def moves(record: dict[str, Any]) -> None:
-        if record["event"] == "moved":
-            told.append(record["reason"])
-        stop(record)
-
-    told: list[str] = []
-    run = train(folder, tmp_path / "run", report=stop, device="cpu")
-    began = run.manifest.machine
-    run.resume(report=moves)
-    assert (told, photopic.open_run(run.path).manifest.earlier_machines) == ([], ())
-    on_gpu = began | {"device": "cuda", "precision": "bfloat16", "device_name": "a GPU"}
-    run.update(machine=on_gpu)
-    resumed = run.resume(report=moves)
-    assert told == ["the training was on cuda in bfloat16, and goes on on cpu in float32"]
-    assert resumed.manifest.machine == began
-    assert resumed.manifest.earlier_machines == (on_gpu,)
-
-
-def test_records_are_not_doubled_when_a_training_begins_again(folder: Path, tmp_path: Path) -> None:
-    def stop_in_second_epoch(record: dict[str, Any]) -> None:
-        if record["event"] == "step" and record["epoch"] == 1:
-            raise KeyboardInterrupt
-
-    run = train(folder, tmp_path / "run", report=stop_in_second_epoch, checkpoint_every_s=3600)
-    told: list[str] = []
-    resumed = run.resume(report=lambda record: told.append(record["event"]))
-    assert "restarted" in told
-    steps = [record["step"] for record in resumed.records() if record["event"] == "step"]
-    assert steps == sorted(set(steps))
-
-
-def test_a_run_is_there_when_its_path_is_told(folder: Path, tmp_path: Path) -> None:
-    def stop(record: dict[str, Any]) -> None:
-        if record["event"] == "recipe":
-            assert Path(record["path"]).is_dir()
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(folder, tmp_path / "run", report=stop)
-    assert photopic.resume(tmp_path / "run").manifest.status == "complete"
-
-
-def test_a_checkpoint_that_does_not_fit_does_not_stop_the_training(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*arguments: Any) -> None:
-        raise UserError("the disk is full")
-
-    monkeypatch.setattr("photopic.training.saving.save_checkpoint", full)
-    told: list[dict[str, Any]] = []
-    run = train(folder, tmp_path / "run", report=told.append, checkpoint_every_s=0)
-    assert run.manifest.status == "complete"
-    assert [record["epoch"] for record in told if record["event"] == "unsaved"] == [1, 2, 3]
-
-
-def test_records_that_cannot_be_written_do_not_stop_the_training(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = train(folder, tmp_path / "whole")
-    append = photopic.run.append_line
-
-    def full_in_the_second_epoch(path: Path, line: str) -> None:
-        if json.loads(line)["epoch"] == 1:
-            raise UserError(f"{path}: the disk is full.")
-        append(path, line)
-
-    monkeypatch.setattr("photopic.run.append_line", full_in_the_second_epoch)
-    told: list[dict[str, Any]] = []
-    run = train(folder, tmp_path / "run", report=told.append)
-    assert run.manifest.status == "complete"
-    assert same_weights(run, whole)
-    (unsaved,) = [record for record in told if record["event"] == "unsaved"]
-    assert "records.jsonl: the disk is full" in unsaved["reason"]
-    assert [record["epoch"] for record in run.records() if record["event"] == "epoch"] == [0, 2]
-
-
-def test_curves_that_cannot_be_written_do_not_stop_the_training(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class FullBoard:
-        def __init__(self, place: Path) -> None:
-            """As training.tensorboard.TensorBoard on a full disk."""
-
-        def __call__(self, record: dict[str, Any]) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        def draw(self, *arguments: Any) -> None:
-            raise RuntimeError("no room")
-
-        def close(self) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("photopic.training.sitting.TensorBoard", FullBoard)
-    told: list[str] = []
-    run = train(
-        folder, tmp_path / "run", tensorboard=True, report=lambda record: told.append(record["event"])
-    )
-    assert run.manifest.status == "complete"
-    assert told.count("unsaved") == 1
-    assert len(run.history()) == TINY["total_epochs"]
-
-
-FILL_THE_DISK = """
-import errno, json, os, sys
-from pathlib import Path
-import photopic
-data, out, settings = sys.argv[1:]
-filler = Path(out).parent / "filler"
-
-def fill_from_the_second_epoch_to_the_tenth(record):
-    if record["event"] == "epoch" and record["epoch"] == 0:
-        with filler.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
-    elif record["event"] == "epoch" and record["epoch"] == 9:
-        filler.unlink()
-    elif record["event"] == "unsaved":
-        print(record["reason"])
-
-run = photopic.train(data, recipe="small-images", settings=json.loads(settings), out=out,
-                     checkpoint_every_s=0, report=fill_from_the_second_epoch_to_the_tenth)
-print(len(run.history()), run.history()[0]["epoch"], run.history()[-1]["epoch"], run.manifest.status)
-"""
-
-
-def test_a_real_disk_that_is_full_for_a_while_does_not_stop_the_training(
-    folder: Path, tmp_path: Path
-) -> None:
-    commands = 'mount -t tmpfs -o size=8m none "$1" || exit 77; exec "$2" -c "$3" "$4" "$1/run" "$5"'
-    (tmp_path / "disk").mkdir()
-    settings = json.dumps(TINY | {"total_epochs": 12, "batch_size": 8})
-    arguments = [str(tmp_path / "disk"), sys.executable, FILL_THE_DISK, str(folder), settings]
-    try:
-        done = subprocess.run(
-            ["unshare", "--map-root-user", "--mount", "sh", "-c", commands, "sh", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        pytest.skip("no program that makes a small disk")
-    if done.returncode in (1, 77) and "Traceback" not in done.stderr:
-        pytest.skip(f"no small disk may be made here: {done.stderr}")
-    assert done.returncode == 0, done.stderr
-    assert "records.jsonl: the disk is full" in done.stdout
-    epochs, first, last, status = done.stdout.splitlines()[-1].split()
-    assert (int(epochs) < 12, first, last, status) == (True, "1", "12", "complete")
-
-
-@pytest.mark.parametrize("damaged", [("a",), ("a", "b")])
-def test_a_training_whose_checkpoints_are_all_damaged_says_that_it_begins_again(
-    damaged: tuple[str, ...], folder: Path, tmp_path: Path
-) -> None:
-    whole = train(folder, tmp_path / "whole")
-
-    def stop_in_third_epoch(record: dict[str, Any]) -> None:
-        if record["event"] == "step" and record["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    run = train(folder, tmp_path / "run", report=stop_in_third_epoch, checkpoint_every_s=0)
-    for generation in damaged:
-        (run.path / "resume" / generation / "state.safetensors").write_bytes(b"damage")
-    told: list[str] = []
-    resumed = run.resume(report=lambda record: told.append(record["event"]))
-    assert ("restarted" in told, "resumed" in told) == (len(damaged) == 2, len(damaged) == 1)
-    assert same_weights(resumed, whole)
 
 
 def test_a_run_that_another_process_has_begun_at_the_same_place_is_left_alone(
@@ -376,69 +135,12 @@ def test_missing_weights_are_said_before_the_images_are_read(recipe: str | None,
         )
 
 
-def test_a_run_goes_on_on_another_device(folder: Path, tmp_path: Path) -> None:
-    def stop(record: dict[str, Any]) -> None:
-        if record["event"] == "step":
-            raise KeyboardInterrupt
-
-    run = train(folder, tmp_path / "run", report=stop, device="cpu")
-    document = json.loads((run.path / "run.json").read_text("utf-8"))
-    document["options"]["device"] = "cuda:99"  # as on the machine where it began
-    (run.path / "run.json").write_text(json.dumps(document), "utf-8")
-    run = photopic.open_run(run.path)
-    with pytest.raises(ConfigError, match="Use --device cpu"):
-        run.resume()
-    resumed = run.resume(device="cpu")
-    assert (resumed.manifest.status, resumed.manifest.machine["device"]) == ("complete", "cpu")
-
-
 def test_advice_about_data_that_moved_can_be_followed(folder: Path, tmp_path: Path) -> None:
     run = train(folder, tmp_path / "run")
     folder.rename(tmp_path / "moved")
     with pytest.raises(RunError, match="put it back there") as caught:
         run.evaluate(test_views="flip")
     assert "--data" not in str(caught.value)
-
-
-def test_a_run_that_another_has_completed_is_not_trained_again(folder: Path, tmp_path: Path) -> None:
-    def stop(record: dict[str, Any]) -> None:
-        if record["event"] == "step":
-            raise KeyboardInterrupt
-
-    stale = train(folder, tmp_path / "run", report=stop)
-    before = photopic.open_run(stale.path).resume().manifest
-    with pytest.raises(RunError, match="completed"):
-        stale.resume()
-    assert photopic.open_run(stale.path).manifest == before
-
-
-def test_a_killed_training_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
-    settings = TINY | {"total_epochs": 30}
-    whole = train(folder, tmp_path / "whole", settings=settings)
-    program = (
-        "import sys, json, photopic\n"
-        "data, out, settings = sys.argv[1:]\n"
-        "settings = json.loads(settings)\n"
-        "photopic.train(data, recipe='small-images', settings=settings, out=out, checkpoint_every_s=0)"
-    )
-    arguments = [sys.executable, "-c", program, str(folder), str(tmp_path / "run"), json.dumps(settings)]
-    process = subprocess.Popen(arguments, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
-    records = tmp_path / "run" / "records.jsonl"
-    deadline = time.monotonic() + 120
-    while not (records.exists() and '"epoch": 2' in records.read_text()):
-        assert process.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    process.wait()
-
-    run = photopic.open_run(tmp_path / "run")
-    assert run.manifest.status == "running"
-    with pytest.raises(RunError, match="photopic resume"):
-        run.predict([next(folder.rglob("*.png"))])
-    resumed = run.resume()
-    assert resumed.manifest.status == "complete"
-    assert same_weights(resumed, whole)
 
 
 def test_a_training_that_diverges_names_the_step_and_keeps_the_run(folder: Path, tmp_path: Path) -> None:
@@ -448,31 +150,6 @@ def test_a_training_that_diverges_names_the_step_and_keeps_the_run(folder: Path,
     run = photopic.open_run(tmp_path / "run")
     assert run.manifest.status == "failed"
     assert "not finite" in str(run.manifest.error)
-
-
-def test_changed_data_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
-    def stop(record: dict[str, Any]) -> None:
-        if record["event"] == "epoch":
-            raise KeyboardInterrupt
-
-    run = train(folder, tmp_path / "run", report=stop)
-    next(folder.rglob("*.png")).unlink()
-    with pytest.raises(RunError, match="not as it was"):
-        run.resume()
-
-
-def test_renamed_images_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
-    def stop(record: dict[str, Any]) -> None:
-        if record["event"] == "step":
-            raise KeyboardInterrupt
-
-    run = train(folder, tmp_path / "run", report=stop)
-    image = next(folder.rglob("*.png"))
-    image.rename(image.with_name("zzz.png"))
-    with pytest.raises(RunError, match="renamed"):
-        run.resume()
-    image.with_name("zzz.png").rename(image)
-    assert run.resume().manifest.status == "complete"
 
 
 @pytest.mark.parametrize(
