@@ -174,7 +174,8 @@ def test_answers_print_as_people_read_them(folder: Path, tmp_path: Path) -> None
     assert f"{value:.4f}" in text.splitlines()[1]
     image = next(folder.rglob("*.png"))
     answers = run.predict([image, __file__])
-    assert str(answers).splitlines()[0].startswith(f"{image}: {answers[0].label} 0.")
+    (label, prob), *_ = answers[0].top
+    assert str(answers).splitlines()[0].startswith(f"{image}: {label} {prob:.3f}  ")
     assert str(answers).splitlines()[1] == f"{__file__}: {answers[1].error}"
     assert "1 image," in repr(run.predict([image]))
     with pytest.raises(ConfigError, match="device"):
