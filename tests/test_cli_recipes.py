@@ -20,7 +20,8 @@ def test_a_recipe_is_printed_as_yaml(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_show_draws_the_schedule_with_its_axes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["recipes", "show", "digits", "--set", "total_epochs=6"]) == 0
+    options = ["--set", "total_epochs=6", "--set", "optimizer.learning_rate=0.24"]
+    assert run(["recipes", "show", "digits", *options]) == 0
     printed = capsys.readouterr().out
     for words in ("schedule: one-cycle", "learning rate", "0.24 ┤", "epochs", " 6\n"):
         assert words in printed
