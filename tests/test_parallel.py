@@ -43,7 +43,7 @@ def test_an_error_is_raised_at_its_place_and_ends_the_threads() -> None:
     assert [next(results), next(results)] == [-0.5, -1.0]
     with pytest.raises(ZeroDivisionError):
         next(results)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("photopic")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("photopic_")]
 
 
 def test_a_caller_that_stops_lets_nothing_further_begin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_a_caller_that_stops_lets_nothing_further_begin(monkeypatch: pytest.Monk
     threading.Timer(0.3, stopped.set).start()
     results.close()
     assert len(begun) <= 2
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("photopic")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("photopic_")]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be taken away here")

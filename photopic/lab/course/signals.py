@@ -264,7 +264,7 @@ def _what_it_shows(
         f"from Xavier's weights; batch norm brings σ = 0.01 to {norm}.",
         f"With ReLU Xavier's weights leave {show(relu['Xavier'][-1])}, He's {show(relu['He'][-1])}: they "
         "allow for the half that ReLU cuts off.",
-        f"Raw pixels saturate {raw[0]:.0%} of the first layer's values, scaled ones {scaled[0]:.0%}.",
+        f"Raw pixels saturate {raw[0]:.0%} of the first layer's values, scaled ones {scaled[0]:.0%}. "
         f"With sigmoid and σ = 0.01 the gradient of the first layer is {show(vanishing[0] / vanishing[-1])} "
         f"of the last one's, with ReLU and He's weights {show(healthy[0] / healthy[-1])}.",
     )
