@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +50,18 @@ def test_keras_mixed7_of_inception_v3_is_7_by_7_by_768_for_150_pixels() -> None:
     assert wanted.shape == (1, 768, 7, 7)  # course, C15
     assert lower.num_features == 7 * 7 * 768
     torch.testing.assert_close(lower(images), wanted.flatten(1), rtol=0, atol=0)
+
+
+def test_a_cut_backbone_takes_images_that_the_whole_one_cannot(tmp_path: Path) -> None:
+    """Inception's last blocks have no room on 64 pixels; up to mixed7 there are 2 by 2 places."""
+    torch.save(timm.create_model("inception_v3").state_dict(), tmp_path / "weights.pth")
+    given = {"name": "inception_v3", "weights": str(tmp_path / "weights.pth")}
+    cut = BackboneConfig(**given, until="mixed7", pool="flatten")
+    assert find_backbone(cut, size=64).dim == 768 * 2 * 2
+    with pytest.raises(ConfigError, match="inception_v3 cannot take images of 64×64 px"):
+        find_backbone(BackboneConfig(**given), size=64)
+    with pytest.raises(ConfigError, match=r"up to backbone\.until cannot take images of 20×20 px"):
+        find_backbone(cut, size=20)
 
 
 def test_keras_names_stand_for_the_layers_of_its_shapes() -> None:

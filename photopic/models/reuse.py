@@ -36,7 +36,7 @@ def find_backbone(
         backbone = backbone_of_run(Run.open(Path(config.weights).expanduser()))
     else:
         backbone = load_backbone(config, allow_download=allow_download)
-        if size is not None and config.name not in BUNDLED:
+        if size is not None and config.name not in BUNDLED and config.until is None:
             check_size(backbone.module, config.name, backbone.preprocess.channels, size)
     return truncate_backbone(backbone, config, size)
 

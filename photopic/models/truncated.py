@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from photopic.config import BackboneConfig
-from photopic.errors import ModelError
+from photopic.errors import ConfigError, ModelError
 from photopic.models.backbones import Backbone
 from photopic.models.cutting import until_module
 from photopic.models.forward import evaluation_mode
@@ -29,7 +29,8 @@ def truncated(module: nn.Module, config: BackboneConfig, channels: int, size: in
 
     channels, size: C and S, of the input. The module itself where the whole backbone is wanted. The result
     shares the module's layers under their names; its `num_features` is D.
-    Raises ModelError, listing the layers, if there is none of this name, or if it gives no map.
+    Raises ModelError, listing the layers, if there is none of this name, or if it gives no map; ConfigError
+    for images too small for these layers.
     """
     if config.until is None:
         return module
@@ -59,11 +60,18 @@ def truncate_backbone(backbone: Backbone, config: BackboneConfig, size: int | No
 
 
 def _output_shape(cut: fx.GraphModule, channels: int, size: int) -> tuple[int, ...]:
-    """Without the batch, of one image, computed without values."""
+    """Without the batch, of one image, computed without values. Raises ConfigError for a size too small."""
     state = {name: tensor.to("meta") for name, tensor in cut.state_dict().items()}
     images = torch.empty(1, channels, size, size, device="meta")
-    with evaluation_mode(cut):
-        out = torch.func.functional_call(cut, state, (images,))
+    try:
+        with evaluation_mode(cut):
+            out = torch.func.functional_call(cut, state, (images,))
+    except (AssertionError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ConfigError(
+            f"the layers up to backbone.until cannot take images of {size}×{size} px ({reason}). Set a "
+            "larger preprocess.size."
+        ) from None
     return tuple(out.shape[1:])
 
 
