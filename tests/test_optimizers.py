@@ -26,7 +26,8 @@ from photopic.config import (
     Nadam,
     RMSprop,
 )
-from photopic.training.optimizers import build_optimizer, clip_gradients
+from photopic.training.optimizers import build_optimizer, clip_gradients, optimizer_of
+from photopic.training.recipes import load_recipe
 from photopic.training.rules import COEFFICIENTS, orthogonalise
 
 ALL: list[Any] = [
@@ -384,3 +385,16 @@ def test_training_is_deterministic(config):
         model = small_model()
         runs.append(train(model, build_optimizer(config, model)))
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("model", "head", "other"), [("fast", 0.67 * 125, 0.053 * 125), ("lenet5", 0.67, 0.053)]
+)
+def test_open_rates_of_muon_follow_the_network(model: str, head: float, other: float):
+    """airbench94 sums its loss over the batch; other networks take its numbers as they stand."""
+    recipe = load_recipe("small-images", {"model": model})
+    optimizer = optimizer_of(recipe)
+    assert recipe.batch_size == 125
+    assert (optimizer.head_learning_rate, optimizer.other_learning_rate) == pytest.approx((head, other))
+    named = load_recipe("small-images", {"optimizer.head_learning_rate": 3})
+    assert optimizer_of(named).head_learning_rate == 3

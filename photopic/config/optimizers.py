@@ -230,10 +230,7 @@ class Muon(UpdateRule):
     """Orthogonalised momentum for convolution filters (Jordan 2024), SGD with Nesterov for the rest.
 
     v ← momentum·v + g;  w ← w·√n/‖w‖ − η·U·Vᵀ, for n filters and g + momentum·v = U·S·Vᵀ, filters as rows.
-    Small batches want a longer momentum, because U·Vᵀ gives noise the length of a signal. airbench94 sums its
-    loss over B images where photopic takes the mean: its 0.67 and 0.053 are 0.67·B and 0.053·B here, and so
-    stand in the recipes of the fast networks, whose logits are divided by the number of features. Other
-    networks want far less.
+    Small batches want a longer momentum, because U·Vᵀ gives noise the length of a signal.
     """
 
     name: Literal["muon"] = "muon"
@@ -241,15 +238,22 @@ class Muon(UpdateRule):
     """Peak learning rate of convolution filters."""
     momentum: Fraction = 0.6
     """Momentum of convolution filters."""
-    head_learning_rate: Positive = 0.67
-    """Peak learning rate of matrices; in photopic's own networks: the last layer."""
-    other_learning_rate: Positive = 0.053
-    """Peak learning rate of everything else (norms, biases)."""
+    head_learning_rate: Positive | None = None
+    """Peak learning rate of matrices; in photopic's own networks: the last layer. None: airbench94's 0.67; in
+    photopic's own networks 0.67 · batch_size, because the loss is a mean here and a sum there."""
+    other_learning_rate: Positive | None = None
+    """Peak learning rate of everything else (norms, biases). None: 0.053, in photopic's own networks
+    0.053 · batch_size."""
     other_momentum: Fraction = 0.85
     """Momentum of everything that is not a filter."""
     weight_decay: NonNegative = 0.0
     """L2 penalty of everything that is not a filter, per step at the peak rate: gradient plus
     weight_decay / learning rate times the weight."""
+
+    def rates(self, images: int = 1) -> tuple[float, float]:
+        """Peak rates of matrices and of the rest. images: over which the published loss is a sum."""
+        head, other = self.head_learning_rate, self.other_learning_rate
+        return 0.67 * images if head is None else head, 0.053 * images if other is None else other
 
 
 Optimizer = Annotated[

@@ -33,7 +33,7 @@ from photopic.training.heads import fit_head
 from photopic.training.inputs import AugmentedFeatures, AugmentedImages, CachedInputs
 from photopic.training.job import Job
 from photopic.training.loop import Best, Inputs, Validation, copy_weights
-from photopic.training.optimizers import build_optimizer
+from photopic.training.optimizers import build_optimizer, optimizer_of
 from photopic.training.outcome import Fitted, validation_of
 from photopic.training.probe import limit_epochs
 from photopic.training.unfreezing import (
@@ -80,7 +80,7 @@ def train_finetune(job: Job) -> Fitted:
     recipe = limit_epochs(job, recipe, trained, inputs, labels, len(val_store.rows))
     job.resolved(recipe, weights_source(extractor.backbone))
     groups = parameter_groups(model, recipe.unfreeze_from, recipe.layer_decay)
-    state = new_state(recipe, trained, build_optimizer(recipe.optimizer, groups))
+    state = new_state(recipe, trained, build_optimizer(optimizer_of(recipe), groups))
     if head is not None:
         state.best = Best(BEFORE, score(trained), copy_weights(trained))
     inputs = Unfreezing(inputs, recipe, trained, state.optimizer)

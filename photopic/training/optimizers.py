@@ -18,11 +18,14 @@ from photopic.config import (
     Adam,
     Adamax,
     AdamW,
+    FastModel,
+    GradientRecipe,
     Lion,
     Muon,
     Nadam,
     Optimizer,
     RMSprop,
+    ScratchRecipe,
 )
 from photopic.training.rules import (
     Group,
@@ -51,6 +54,18 @@ def build_optimizer(config: Optimizer, model_or_groups: nn.Module | Sequence[Gro
     if not any(group["params"] for group in groups):
         raise ValueError("there is nothing to optimise: no parameter requires a gradient")
     return _rule(config, _split(groups, lambda parameter: _options(config, parameter)))
+
+
+def optimizer_of(recipe: GradientRecipe) -> Optimizer:
+    """The recipe's optimizer, with the rates of Muon that suit its network where the recipe names none.
+
+    Logits of the fast networks are divided by their many features, so heads and biases get small gradients.
+    """
+    if not isinstance(recipe.optimizer, Muon):
+        return recipe.optimizer
+    is_fast = isinstance(recipe, ScratchRecipe) and isinstance(recipe.model, FastModel)
+    head, other = recipe.optimizer.rates(recipe.batch_size if is_fast else 1)
+    return recipe.optimizer.model_copy(update={"head_learning_rate": head, "other_learning_rate": other})
 
 
 def clip_gradients(config: Optimizer, parameters: Iterable[Tensor]) -> None:
@@ -140,7 +155,8 @@ def _muon_options(config: Muon, parameter: Tensor) -> Group:
             "orthogonal": True,
             "weight_decay": 0.0,
         }
-    rate = config.head_learning_rate if parameter.ndim > 1 else config.other_learning_rate
+    head, other = config.rates()
+    rate = head if parameter.ndim > 1 else other
     # weight_decay is given per step at the peak rate, whatever that rate is
     decay = config.weight_decay / rate
     return {"lr": rate, "momentum": config.other_momentum, "orthogonal": False, "weight_decay": decay}

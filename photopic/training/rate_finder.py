@@ -26,6 +26,7 @@ from photopic.runtime import derive_seed, seeded
 from photopic.training.job import Report, ignore
 from photopic.training.loop import Prepared, TrainingState, update
 from photopic.training.losses import step_loss
+from photopic.training.optimizers import optimizer_of
 from photopic.training.train import rehearse
 
 LOW, HIGH, STEPS = 1e-6, 10.0, 100
@@ -217,10 +218,9 @@ def _lowest(losses: Sequence[float], smoothed: np.ndarray, diverged: bool) -> in
 
 def _as_settings(recipe: GradientRecipe, suggestion: float) -> dict[str, float]:
     """Recipe options with the suggestion, of two significant digits."""
-    optimizer = recipe.optimizer
+    optimizer = optimizer_of(recipe)
     rates = {"learning_rate": optimizer.learning_rate}
     if isinstance(optimizer, Muon):
-        rates["head_learning_rate"] = optimizer.head_learning_rate
-        rates["other_learning_rate"] = optimizer.other_learning_rate
+        rates["head_learning_rate"], rates["other_learning_rate"] = optimizer.rates()
     factor = suggestion / optimizer.learning_rate
     return {f"optimizer.{name}": float(f"{rate * factor:.2g}") for name, rate in rates.items()}

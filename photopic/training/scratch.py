@@ -15,7 +15,7 @@ from photopic.runtime import derive_seed, seeded
 from photopic.training.gradient import answer, fitted, label_tensor, new_state, run_epochs, validate
 from photopic.training.inputs import AugmentedImages
 from photopic.training.job import Job
-from photopic.training.optimizers import build_optimizer
+from photopic.training.optimizers import build_optimizer, optimizer_of
 from photopic.training.outcome import Fitted
 from photopic.training.probe import limit_epochs
 
@@ -42,7 +42,7 @@ def train_scratch(job: Job) -> Fitted:
     labels = label_tensor(job, store.rows)
     recipe = limit_epochs(job, recipe, model, inputs, labels, len(validation.rows))
     job.resolved(recipe, {})
-    state = new_state(recipe, model, build_optimizer(recipe.optimizer, model))
+    state = new_state(recipe, model, build_optimizer(optimizer_of(recipe), model))
     stopped_by = run_epochs(
         job, recipe, state, inputs, labels, lambda scored: validate(job, recipe, scored, validation)
     )
