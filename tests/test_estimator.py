@@ -166,7 +166,7 @@ def test_images_are_learned_and_named_by_their_labels(digits, fitted):
     assert probs.shape == (60, 4)
     np.testing.assert_allclose(probs.sum(axis=1), 1)
     np.testing.assert_array_equal(fitted.predict(images[180:]), fitted.classes_[probs.argmax(axis=1)])
-    assert fitted.score(images[180:], names[180:]) > 0.8
+    assert fitted.score(images[180:], names[180:]) > 0.7  # chance: 0.25
     assert not hasattr(fitted, "n_features_in_")
 
 
