@@ -85,7 +85,8 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest, splits: Iterable[SplitRow] | None = None) -> Self:
-        """Start a run folder; run.json is written last, so a folder that has one has the splits as well.
+        """Start a run folder; splits: how the data set was split. run.json is written last, so it is there
+        only beside them.
 
         Raises RunError when the folder holds anything already. Two processes may find it free at once: hold
         `lock(path / LOCK)` where that can be.
@@ -258,11 +259,6 @@ class Run:
             return load_file(path)
         except SafetensorError as error:
             raise RunError(f"{path}: cannot be read ({error}). Train again.") from None
-
-    def save_splits(self, rows: Iterable[SplitRow]) -> None:
-        """Store how the data set was split."""
-        self._write_splits(rows)
-        self.register(SPLITS_FILE)
 
     def _write_splits(self, rows: Iterable[SplitRow]) -> None:
         text = io.StringIO()

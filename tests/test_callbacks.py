@@ -6,17 +6,14 @@ import csv
 import io
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from killing import kill_in_epoch
 
 import photopic
 from photopic.cli import run as command
@@ -117,25 +114,9 @@ def test_a_killed_training_with_all_rules_ends_like_an_unbroken_one(tmp_path: Pa
     }
     images, labels = stripes(60, 20)
     np.savez(tmp_path / "data.npz", images=images, labels=labels)
-    program = (
-        "import sys, json, photopic\n"
-        "data, out, settings = sys.argv[1:]\n"
-        "settings = json.loads(settings)\n"
-        "photopic.train(data, recipe='small-images', settings=settings, out=out, checkpoint_every_s=0)"
-    )
-    place = [str(tmp_path / "data.npz"), str(tmp_path / "run"), json.dumps(settings)]
     whole = train(tmp_path / "whole", data=tmp_path / "data.npz", settings=settings)
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen([sys.executable, "-c", program, *place], env=os.environ | threads)
-    records = tmp_path / "run" / "records.jsonl"
-    deadline = time.monotonic() + 120
-    while not (records.exists() and '"epoch": 3' in records.read_text()):
-        assert process.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    process.wait()
-
+    place = tmp_path / "data.npz", tmp_path / "run"
+    kill_in_epoch(3, *place, recipe="small-images", settings=settings)
     resumed = photopic.open_run(tmp_path / "run").resume()
     assert resumed.manifest.selected == whole.manifest.selected
     assert "stopped" in whole.manifest.selected

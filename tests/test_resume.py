@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from killing import kill_in_epoch
 from stripes import TINY, same_weights, train, write_stripes
 
 import photopic
 from photopic.errors import ConfigError, RunError
 
-PROGRAM = """
-import json, sys, photopic
-data, out, arguments = sys.argv[1:]
-photopic.train(data, out=out, checkpoint_every_s=0, **json.loads(arguments))
-"""
 WAYS: dict[str, dict[str, Any]] = {
     "small-images": {"preprocess.size": 16, "model.widths": [8, 16], "augment.rotation_range": 10},
     # with dropout in the head, norms that move, and a backbone that is unfrozen after the first epoch
@@ -51,19 +42,7 @@ def test_a_killed_training_ends_as_one_that_was_not(way: str, device: str, tmp_p
     settings = WAYS[way] | {"total_epochs": 5, "batch_size": 8, "select_by": "last"}
     arguments = {"recipe": way, "settings": settings, "device": device}
     whole = photopic.train(data, out=tmp_path / "whole", **arguments)
-
-    place = [str(data), str(tmp_path / "run"), json.dumps(arguments)]
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, *place], env=os.environ | threads)
-    records = tmp_path / "run" / "records.jsonl"
-    deadline = time.monotonic() + 120
-    while not (records.exists() and '"epoch": 2' in records.read_text()):
-        assert process.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    process.wait()
-
+    kill_in_epoch(2, data, tmp_path / "run", **arguments)
     told: list[str] = []
     resumed = photopic.resume(tmp_path / "run", report=lambda record: told.append(record["event"]))
     assert "resumed" in told
@@ -97,23 +76,7 @@ def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(folder: Path, tmp_path: 
 def test_a_killed_training_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
     settings = TINY | {"total_epochs": 30}
     whole = train(folder, tmp_path / "whole", settings=settings)
-    program = (
-        "import sys, json, photopic\n"
-        "data, out, settings = sys.argv[1:]\n"
-        "settings = json.loads(settings)\n"
-        "photopic.train(data, recipe='small-images', settings=settings, out=out, checkpoint_every_s=0)"
-    )
-    arguments = [sys.executable, "-c", program, str(folder), str(tmp_path / "run"), json.dumps(settings)]
-    process = subprocess.Popen(arguments, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
-    records = tmp_path / "run" / "records.jsonl"
-    deadline = time.monotonic() + 120
-    while not (records.exists() and '"epoch": 2' in records.read_text()):
-        assert process.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    process.wait()
-
+    kill_in_epoch(2, folder, tmp_path / "run", recipe="small-images", settings=settings)
     run = photopic.open_run(tmp_path / "run")
     assert run.manifest.status == "running"
     with pytest.raises(RunError, match="photopic resume"):

@@ -15,11 +15,10 @@ from photopic.manifest import SCHEMA_VERSION, Manifest
 from photopic.run import RECORDS, WEIGHTS, Run, SplitRow, claim_run_path, list_runs
 
 
-def make_run(path: Path) -> Run:
+def make_run(path: Path, splits: list[SplitRow] | None = None) -> Run:
     recipe = ScratchRecipe(name="test", preprocess=PreprocessConfig(size=32))
-    return Run.create(
-        path, Manifest(created="2026-01-01T00:00:00+00:00", recipe=recipe, class_names=("a", "b"))
-    )
+    manifest = Manifest(created="2026-01-01T00:00:00+00:00", recipe=recipe, class_names=("a", "b"))
+    return Run.create(path, manifest, splits)
 
 
 def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -91,10 +90,8 @@ def test_altered_and_missing_files_are_found(tmp_path: Path) -> None:
 
 
 def test_splits_with_difficult_names_come_back(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
     rows = [SplitRow('a,"b"\nc.jpg', "00", "ä", "g1", "train"), SplitRow("猫.png", "11", "", "", "")]
-    run.save_splits(rows)
-    assert run.load_splits() == rows
+    assert make_run(tmp_path / "run", rows).load_splits() == rows
 
 
 def test_predictions_come_back_and_hold_no_pickle(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from photopic.config.base import Depth, Fraction, Frozen, NonNegative
 from photopic.config.elements import Initializer
+from photopic.config.kinds import tag
 from photopic.config.layer_lists import read_layers
 from photopic.config.layers import AnyLayer, BranchesLayer, ConvLayer, DenseLayer, Layer, ResidualLayer
 from photopic.errors import did_you_mean
@@ -134,7 +135,7 @@ class ClassicModel(Frozen):
 
 
 _CLASSIC: tuple[str, ...] = get_args(ClassicName)
-_FAMILIES = ("fast", "timm", "layers", "classic")
+_FAMILIES = tuple(str(tag(kind, "family")) for kind in (FastModel, TimmModel, LayersModel, ClassicModel))
 
 
 def _family(value: Any) -> Any:
