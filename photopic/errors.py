@@ -54,6 +54,11 @@ class TrainingError(PhotopicError):
     """Training cannot go on. The message names the step and the last good checkpoint."""
 
 
+def first_line(error: Exception) -> str:
+    """What a library says of its error, short enough for a sentence; its name when it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest of the known names, or lists them if they are few.
 

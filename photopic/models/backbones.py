@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from photopic.config import BackboneConfig, PreprocessConfig
-from photopic.errors import ConfigError, ModelError, OfflineError, did_you_mean
+from photopic.errors import ConfigError, ModelError, OfflineError, did_you_mean, first_line
 from photopic.files import sha256_file
 from photopic.models.bundled import BUNDLED
 from photopic.models.efficientnet_lite import EfficientNetLite
@@ -217,8 +217,9 @@ def _download(config: BackboneConfig, allow_download: bool) -> Backbone:
             name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay
         )
     except (OSError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ModelError(f"the weights of {name} could not be had ({reason}). Use --weights PATH.") from error
+        raise ModelError(
+            f"the weights of {name} could not be had ({first_line(error)}). Use --weights PATH."
+        ) from error
     built: Any = module
     built.pretrained_cfg.pop("state_dict", None)  # the same weights once more
     source = f"https://huggingface.co/{cfg.hf_hub_id}" if cfg.hf_hub_id else "the architecture's page in timm"

@@ -10,7 +10,7 @@ from torch import nn
 
 from photopic.config import AnyRecipe, PreprocessConfig, ScratchRecipe
 from photopic.config.networks import RUN
-from photopic.errors import ConfigError
+from photopic.errors import ConfigError, first_line
 from photopic.models.backbones import native_preprocess
 from photopic.models.forward import evaluation_mode
 
@@ -54,9 +54,8 @@ def check_size(network: nn.Module, name: str, channels: int, size: int) -> None:
         with torch.no_grad(), evaluation_mode(network):
             network(torch.zeros(1, channels, size, size))
     except (AssertionError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         native = native_preprocess(name).size
         raise ConfigError(
-            f"{name} cannot take images of {size}×{size} px ({reason}). It was made for {native}×{native}: "
-            f"--set preprocess.size={native}."
+            f"{name} cannot take images of {size}×{size} px ({first_line(error)}). It was made for "
+            f"{native}×{native}: --set preprocess.size={native}."
         ) from None

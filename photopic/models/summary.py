@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from photopic.errors import ConfigError
+from photopic.errors import ConfigError, first_line
 from photopic.models.forward import evaluation_mode
 from photopic.models.tracing import Trace
 from photopic.models.two_classes import TwoClassLogits
@@ -111,8 +111,9 @@ def summarise_network(
         with torch.no_grad(), evaluation_mode(model), recorder.trace:
             model(images)
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ConfigError(f"{name}: cannot take images of {channels}×{size}×{size} ({reason}).") from error
+        raise ConfigError(
+            f"{name}: cannot take images of {channels}×{size}×{size} ({first_line(error)})."
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()

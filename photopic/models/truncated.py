@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from photopic.config import BackboneConfig
-from photopic.errors import ConfigError, ModelError
+from photopic.errors import ConfigError, ModelError, first_line
 from photopic.models.backbones import Backbone
 from photopic.models.cutting import until_module
 from photopic.models.forward import evaluation_mode
@@ -67,10 +67,9 @@ def _output_shape(cut: fx.GraphModule, channels: int, size: int) -> tuple[int, .
         with evaluation_mode(cut):
             out = torch.func.functional_call(cut, state, (images,))
     except (AssertionError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigError(
-            f"the layers up to backbone.until cannot take images of {size}×{size} px ({reason}). Set a "
-            "larger preprocess.size."
+            f"the layers up to backbone.until cannot take images of {size}×{size} px ({first_line(error)}). "
+            "Set a larger preprocess.size."
         ) from None
     return tuple(out.shape[1:])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from photopic.errors import ModelError
+from photopic.errors import ModelError, first_line
 from photopic.files import sha256_file
 from photopic.models.bundled import BUNDLED
 
@@ -60,7 +60,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "Save them again as .safetensors, or with torch.save(model.state_dict(), path)."
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ModelError(f"weights {path}: cannot be read ({_first_line(error)}).") from None
+        raise ModelError(f"weights {path}: cannot be read ({first_line(error)}).") from None
     return _tensors(content, path)
 
 
@@ -71,9 +71,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(
-            f"weights {path}: not a readable .safetensors file ({_first_line(error)})."
-        ) from None
+        raise ModelError(f"weights {path}: not a readable .safetensors file ({first_line(error)}).") from None
 
 
 def _tensors(content: object, path: Path) -> dict[str, Tensor]:
@@ -136,7 +134,3 @@ def hash_tensors(state: Mapping[str, Tensor]) -> str:
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(str(side) for side in tensor.shape) or "a single number"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
