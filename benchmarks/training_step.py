@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from photopic.config import FastModel, ScratchRecipe
 from photopic.models.zoo import build_model
-from photopic.training.optimizers import build_optimizer
+from photopic.training.optimizers import build_optimizer, optimizer_of
 from photopic.training.recipes import load_recipe, named_recipes
 
 GOAL_SHARE, REPEATS, CLASSES = 0.5, 9, 10
@@ -32,7 +32,7 @@ def training_step(recipe: ScratchRecipe) -> Callable[[], None]:
     images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(CLASSES, (recipe.batch_size,))
     model = build_model(recipe, CLASSES).to(memory_format=torch.channels_last).train()
-    optimizer = build_optimizer(recipe.optimizer, model)
+    optimizer = build_optimizer(optimizer_of(recipe), model)
 
     def step() -> None:
         loss = functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)

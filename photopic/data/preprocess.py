@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -29,9 +28,10 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 Numbers = tuple[float, ...]
+Counts = npt.NDArray[np.int64]
 _VERSION = 1  # part of `key`; raise it when `to_store` gives other pixels
 _MAX_MEASURED = 2**31  # pixel values that `measured_on` reads at most: about 14,000 photos of 224 px
-_EXACT_ROWS = 256  # 256 · 255² < 2^24: sums of this many squares are exact in float32
+_VALUES = np.arange(256, dtype=np.int64)  # of a pixel
 
 
 class Preprocess:
@@ -157,7 +157,7 @@ class Preprocess:
         if config.mean is None or config.std is None:
             if len(images_u8) == 0:
                 raise DataError("mean and std cannot be measured on no images.")
-            mean, std = _MEASURES[config.scaling](images_u8)
+            mean, std = _MEASURES[config.scaling](_histogram(images_u8))
             mean, std = config.mean or mean, config.std or std
             config = config.model_copy(update={"mean": mean, "std": std})
         return Preprocess(config)
@@ -193,15 +193,23 @@ def _multiply_add(source_nhwc: Tensor, out_nhwc: Tensor, scale: list[float], bia
     return out_nhwc.permute(0, 3, 1, 2)
 
 
-def _mean_and_std(images_u8: np.ndarray | Tensor) -> tuple[Numbers, Numbers]:
+def _histogram(images_u8: np.ndarray | Tensor) -> Counts:
+    """How often each channel has each value, (c, 256); of very many images, in evenly spaced ones."""
+    n, h, w, c = images_u8.shape
+    step = max(1, math.ceil(n * h * w * c / _MAX_MEASURED))
+    chunk = max(1, 2**24 // (h * w * c)) * step
+    counts = np.zeros((c, 256), np.int64)
+    for start in range(0, n, chunk):
+        part = images_u8[start : start + chunk : step]
+        values = part if isinstance(part, np.ndarray) else part.cpu().numpy()
+        counts += np.reshape(_to_pillow(values.reshape(-1, w, c), c).histogram(), (c, 256))
+    return counts
+
+
+def _mean_and_std(histogram: Counts) -> tuple[Numbers, Numbers]:
     """Per-channel mean and (population) standard deviation of pixels in 0..1, from exact integer sums."""
-    _, _, w, c = images_u8.shape
-    sums = torch.zeros(2, c, dtype=torch.int64)
-    count = 0
-    for part in _parts(images_u8):
-        sums += _exact_sums(part.reshape(-1, w * c)).view(2, w, c).sum(1)
-        count += part.numel() // c
-    totals, squares = sums.tolist()
+    count = int(histogram[0].sum())
+    totals, squares = ((histogram @ _VALUES**power).tolist() for power in (1, 2))
     mean = tuple(total / count / 255 for total in totals)
     # Integers until the last step: the variance loses nothing to cancellation.
     variance = [
@@ -210,44 +218,19 @@ def _mean_and_std(images_u8: np.ndarray | Tensor) -> tuple[Numbers, Numbers]:
     return mean, tuple(max(math.sqrt(v), 1.0) / 255 for v in variance)
 
 
-def _min_and_range(images_u8: np.ndarray | Tensor) -> tuple[Numbers, Numbers]:
+def _min_and_range(histogram: Counts) -> tuple[Numbers, Numbers]:
     """Per-channel minimum, and maximum minus minimum, of pixels in 0..1."""
-    low, high = _extremes(images_u8)
-    return tuple(a / 255 for a in low), tuple(max(b - a, 1) / 255 for a, b in zip(low, high, strict=True))
+    ends = [np.flatnonzero(counts)[[0, -1]].tolist() for counts in histogram]
+    return tuple(low / 255 for low, _ in ends), tuple(max(high - low, 1) / 255 for low, high in ends)
 
 
-def _mean_and_maximum(images_u8: np.ndarray | Tensor) -> tuple[Numbers, Numbers]:
+def _mean_and_maximum(histogram: Counts) -> tuple[Numbers, Numbers]:
     """The mean of all pixels and channels, and the largest value minus it, in 0..1; alike for each."""
-    means, _ = _mean_and_std(images_u8)
+    means, _ = _mean_and_std(histogram)
     mean = sum(means) / len(means)
-    most = max(max(_extremes(images_u8)[1]) / 255 - mean, 1 / 255)
+    largest = int(np.flatnonzero(histogram.any(axis=0))[-1])
+    most = max(largest / 255 - mean, 1 / 255)
     return (mean,) * len(means), (most,) * len(means)
 
 
 _MEASURES = {"standardise": _mean_and_std, "min-max": _min_and_range, "centre-max": _mean_and_maximum}
-
-
-def _extremes(images_u8: np.ndarray | Tensor) -> tuple[list[int], list[int]]:
-    """Smallest and largest value of each channel, 0..255."""
-    c = images_u8.shape[3]
-    ends = [part.reshape(-1, c).aminmax(dim=0) for part in _parts(images_u8)]
-    low = torch.stack([end.min for end in ends]).amin(0)
-    high = torch.stack([end.max for end in ends]).amax(0)
-    return low.tolist(), high.tolist()
-
-
-def _parts(images_u8: np.ndarray | Tensor) -> Iterator[Tensor]:
-    """The images, or evenly spaced ones of very many, in parts of some megabytes on the CPU."""
-    n, h, w, c = images_u8.shape
-    step = max(1, math.ceil(n * h * w * c / _MAX_MEASURED))
-    chunk = max(1, 2**24 // (h * w * c)) * step
-    for start in range(0, n, chunk):
-        part = images_u8[start : start + chunk : step]
-        yield torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part.cpu()
-
-
-def _exact_sums(rows_u8: Tensor) -> Tensor:
-    """(r, k) uint8 -> (2, k) int64: sums and sums of squares down the rows."""
-    missing = -len(rows_u8) % _EXACT_ROWS  # rows of zeros change no sum
-    blocks = F.pad(rows_u8, (0, 0, 0, missing)).to(torch.float32).view(-1, _EXACT_ROWS, rows_u8.shape[1])
-    return torch.stack([blocks.sum(1).to(torch.int64).sum(0), blocks.square().sum(1).to(torch.int64).sum(0)])
