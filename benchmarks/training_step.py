@@ -11,6 +11,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from photopic.parallel import wait_briefly
+
+wait_briefly()  # as the command line does, before torch is imported
+
+# ruff: noqa: E402
 import torch
 from harness import gemm_flops, interleave, row, seconds, spread, write_result
 from torch.nn import functional

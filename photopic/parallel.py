@@ -1,6 +1,6 @@
-"""Threads that work ahead: decoding overlaps with what is done with the images.
+"""Threads: how long torch's wait for each other, and those that decode ahead of what is done with the images.
 
-Threads are enough, because Pillow and hashing work outside the interpreter's lock.
+Threads are enough for decoding, because Pillow and hashing work outside the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -13,11 +13,25 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+SPINS = 5000
+"""How often one of torch's threads looks for work, some 0.1 ms, before it gives its core away."""
 
 
 def usable_cores() -> int:
     """CPU cores that this process may use; a container often has fewer than its machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def wait_briefly() -> None:
+    """Make torch's threads give their core away when they wait for long; call before torch is imported.
+
+    By default they spin, which on a machine that also does other work takes small networks 25 times as long;
+    to sleep at once takes them up to twice as long on a quiet one (docs/design/threads.md). GNU's OpenMP
+    reads both variables once. What the user has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def ordered_map(work: Callable[[T], R], items: Iterable[T], *, ahead: int) -> Iterator[R]:

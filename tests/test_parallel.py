@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from photopic.parallel import ordered_map, usable_cores
+from photopic.parallel import ordered_map, usable_cores, wait_briefly
 
 
 def test_results_come_in_the_order_of_the_items_whatever_takes_longest() -> None:
@@ -73,3 +73,23 @@ def test_cores_taken_from_the_process_do_not_count() -> None:
         assert usable_cores() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, ("passive", "5000")),
+        ({"GOMP_SPINCOUNT": "7"}, ("passive", "7")),
+        ({"OMP_WAIT_POLICY": "active"}, ("active", None)),
+    ],
+)
+def test_threads_wait_briefly_unless_the_user_says_otherwise(
+    before: dict[str, str], after: tuple[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # so that it is put back afterwards
+        monkeypatch.delenv(name)
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    wait_briefly()
+    assert (os.environ["OMP_WAIT_POLICY"], os.environ.get("GOMP_SPINCOUNT")) == after

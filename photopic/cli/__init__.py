@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError
 
 import photopic
 from photopic.errors import PhotopicError
+from photopic.parallel import wait_briefly
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -60,9 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code. Errors are one message on standard error, without a traceback."""
     signal.signal(signal.SIGTERM, _as_interrupt)
     _print_all_names()
-    # Threads that wait give their core away instead of spinning: on a machine that also does other work,
-    # steps of small networks were 7 times faster (docs/design/threads.md). Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    wait_briefly()
     try:
         result = app(
             list(arguments),

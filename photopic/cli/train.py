@@ -55,8 +55,8 @@ def train(
     set_
         A recipe option as key=value, such as total_epochs=20 or optimizer.learning_rate=0.1; repeatable.
     time_limit
-        Time for the training, such as 90s, 10m or 1h30m, held to about a tenth: as many epochs are planned as fit,
-        and the last one ends early if it must.
+        Time for the training, such as 90s, 10m or 1h30m, held to about a tenth: as many epochs are
+        planned as fit, and the last one ends early if it must.
     seed
         Seed of weights, order and augmentation; the way frozen ends the same with every seed.
     split_seed
