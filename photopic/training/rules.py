@@ -163,5 +163,6 @@ def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
     x: Tensor = wide / (wide.norm() + 1e-7)  # the largest singular value is at most 1
     for _ in range(steps):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.addmm(x, factor, x, beta=a)
     return x if matrix.shape[0] <= matrix.shape[1] else x.T
