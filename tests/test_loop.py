@@ -127,7 +127,7 @@ def test_fit_ends_in_the_weights_of_a_bare_loop() -> None:
     run(recipe, state)
 
     model, inputs = make_model(), Points()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, fused=True)
     batches, step = Batches(N, 16, 5), 0
     with torch.random.fork_rng():
         for epoch in range(4):
@@ -195,7 +195,7 @@ def test_all_rules_together_end_in_the_weights_of_a_bare_loop() -> None:
     run(recipe, state, inputs=MixedPoints(), class_weights=weights)
 
     model, inputs = make_model(), MixedPoints()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, fused=True)
     batches, step = Batches(N, 16, 5, balanced=LABELS), 0
     with torch.random.fork_rng():
         for epoch in range(4):

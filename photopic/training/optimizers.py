@@ -85,7 +85,7 @@ def _rule(config: Optimizer, groups: list[Group]) -> torch.optim.Optimizer:
     match config:
         case SGD():
             nesterov = config.momentum > 0 if config.nesterov is None else config.nesterov
-            return LeanSGD(groups, momentum=config.momentum, nesterov=nesterov, **common)
+            return LeanSGD(groups, momentum=config.momentum, nesterov=nesterov, fused=True, **common)
         case Adagrad():
             start = config.initial_accumulator
             return LeanAdagrad(groups, initial_accumulator_value=start, eps=config.epsilon, **common)
@@ -107,9 +107,9 @@ def _rule(config: Optimizer, groups: list[Group]) -> torch.optim.Optimizer:
     common |= {"betas": (config.beta_1, config.beta_2), "eps": config.epsilon}
     match config:
         case Adam():
-            return LeanAdam(groups, amsgrad=config.amsgrad, **common)
+            return LeanAdam(groups, amsgrad=config.amsgrad, fused=True, **common)
         case AdamW():
-            return LeanAdamW(groups, amsgrad=config.amsgrad, **common)
+            return LeanAdamW(groups, amsgrad=config.amsgrad, fused=True, **common)
         case Adamax():
             return LeanAdamax(groups, **common)
         case Nadam():
