@@ -218,6 +218,7 @@ def test_the_html_page_escapes_what_results_say(tmp_path: Path) -> None:
 
 def test_estimates_scale_with_the_speed_of_matrix_products() -> None:
     assert speed.scaled_to(10, speed.REFERENCE_GFLOPS / 2) == 20
+    assert speed.scaled_to(10, speed.REFERENCE_GFLOPS * 4) == 5
     assert speed.measure_gflops() > 0.1
 
 
