@@ -28,9 +28,9 @@ def measure_gflops() -> float:
 def scaled_to(estimate_s: float, gflops: float) -> float:
     """An estimate for the reference machine, as one for a machine of this speed. Seconds.
 
-    Half the speed takes twice the time, but twice the speed not half: memory and small operations gain less from
-    a faster processor. Full runs of C10, C12 and C26 took 0.4 to 0.6 of their estimates at 310 GFLOP/s; the
-    square root says 0.48.
+    Half the speed takes twice the time, but twice the speed not half: memory and small operations gain less
+    from a faster processor. Full runs of C10, C12 and C26 took 0.4 to 0.6 of their estimates at 310 GFLOP/s;
+    the square root says 0.48.
     """
     ratio = REFERENCE_GFLOPS / gflops
     return estimate_s * (ratio if ratio > 1 else ratio**0.5)
