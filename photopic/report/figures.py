@@ -262,11 +262,19 @@ def bar_with_intervals(
         axes.barh(places, values, height=0.62, color=COLOURS[5], zorder=2)
     else:
         axes.scatter(values, places, s=42, color=COLOURS[0], zorder=5)
-    for place, value, interval in zip(places, values, intervals or [None] * len(names), strict=True):
-        end = value
+    strokes = reference or [None] * len(names)
+    ends = [
+        value if interval is None else max(value, interval[1])
+        for value, interval in zip(values, intervals or [None] * len(names), strict=True)
+    ]
+    least, most = value_range or (0, max([*ends, *(stroke for stroke in strokes if stroke is not None)]))
+    label_width = 0.14 * (most - least)
+    for place, interval in enumerate(intervals or []):
         if interval is not None:
             axes.plot(interval, [place, place], color=INK, linewidth=1.6, marker="|", markersize=7, zorder=4)
-            end = max(value, interval[1])
+    for place, (value, end, stroke) in enumerate(zip(values, ends, strokes, strict=True)):
+        if stroke is not None and end < stroke < end + label_width:  # the number stands behind the stroke
+            end = stroke
         axes.annotate(
             f"{value:.{decimals}f}", (end, place), (6, 0), textcoords="offset points", fontsize=8,
             va="center", color=INK,
