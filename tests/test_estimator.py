@@ -50,7 +50,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def fitted(digits, tmp_path_factory) -> PhotopicClassifier:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PHOTOPIC_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return tiny(max_epochs=8).fit(digits[0][:180], digits[1][:180])
+        return tiny(max_epochs=20).fit(digits[0][:180], digits[1][:180])
 
 
 # ---- scikit-learn's checks -------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_images_are_learned_and_named_by_their_labels(digits, fitted):
     assert probs.shape == (60, 4)
     np.testing.assert_allclose(probs.sum(axis=1), 1)
     np.testing.assert_array_equal(fitted.predict(images[180:]), fitted.classes_[probs.argmax(axis=1)])
-    assert fitted.score(images[180:], names[180:]) > 0.7  # chance: 0.25
+    assert fitted.score(images[180:], names[180:]) > 0.8  # chance: 0.25
     assert not hasattr(fitted, "n_features_in_")
 
 
