@@ -9,7 +9,7 @@ products are counted (torch's flop counter), so everything else lowers the figur
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from photopic.parallel import wait_briefly
 
@@ -23,14 +23,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from photopic.config import FastModel, ScratchRecipe
 from photopic.models.zoo import build_model
+from photopic.runtime import Runtime, choose_runtime
 from photopic.training.optimizers import build_optimizer, optimizer_of
 from photopic.training.recipes import load_recipe, named_recipes
 
 GOAL_SHARE, REPEATS, CLASSES = 0.5, 9, 10
 
 
-def training_step(recipe: ScratchRecipe) -> Callable[[], None]:
-    """One step on random images of the recipe's size."""
+def training_step(recipe: ScratchRecipe, runtime: Runtime) -> Callable[[], None]:
+    """One step on random images of the recipe's size, on the processor."""
     torch.manual_seed(0)
     config = recipe.preprocess
     images = torch.randn(recipe.batch_size, config.channels, config.size, config.size)
@@ -40,7 +41,8 @@ def training_step(recipe: ScratchRecipe) -> Callable[[], None]:
     optimizer = build_optimizer(optimizer_of(recipe), model)
 
     def step() -> None:
-        loss = functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
+        with runtime.autocast():
+            loss = functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -49,7 +51,7 @@ def training_step(recipe: ScratchRecipe) -> Callable[[], None]:
 
 
 def measure(recipe: ScratchRecipe) -> dict[str, object]:
-    step = training_step(recipe)
+    step = training_step(recipe, choose_runtime("cpu"))
     with FlopCounterMode(display=False) as counter:
         step()
     flops = counter.get_total_flops()
@@ -66,14 +68,18 @@ def measure(recipe: ScratchRecipe) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    recipes = [load_recipe(name) for name in sys.argv[1:] or named_recipes()]
-    fast = [
+def fast_recipes(names: Sequence[str]) -> list[ScratchRecipe]:
+    """Those with a network of photopic's own; names: of recipes; none: all."""
+    recipes = [load_recipe(name) for name in names or named_recipes()]
+    return [
         recipe
         for recipe in recipes
         if isinstance(recipe, ScratchRecipe) and isinstance(recipe.model, FastModel)
     ]
-    results = [measure(recipe) for recipe in fast]
+
+
+def main() -> None:
+    results = [measure(recipe) for recipe in fast_recipes(sys.argv[1:])]
     rows = [
         row(
             f"training step of {result['recipe']}, share of GEMM FLOP/s",

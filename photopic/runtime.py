@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ from typing import Any
 
 import torch
 
-from photopic.errors import ConfigError
+from photopic.errors import ConfigError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
+_CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
+"""A processor's instructions that multiply in bfloat16, as torch names them."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +57,48 @@ class Runtime:
         }
 
 
-def choose_runtime(device: str = "auto") -> Runtime:
+def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
     """The runtime for `device` (one of DEVICES, or cuda:1 and so on), and why.
 
-    Raises ConfigError for an unknown or absent device.
+    precision: one of PRECISIONS; auto is bfloat16 on a GPU that computes in it, and float32 elsewhere.
+    Raises ConfigError for an unknown or absent device, and for a precision that it has no arithmetic for.
     """
     threads = torch.get_num_threads()
     if device == "auto":
         kind, reason = _best_device()
     else:
         kind, reason = _named_device(device), "asked for"
-    precision = torch.float32
-    if torch.device(kind).type == "cuda":
-        # emulated, on GPUs before Ampere, bfloat16 is slower than float32
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        precision = torch.bfloat16 if native else torch.float32
+    chosen = torch.device(kind)
+    if chosen.type == "cuda":
         torch.backends.cudnn.benchmark = False  # the chosen kernels would differ from run to run
         torch.backends.cudnn.deterministic = True
-    return Runtime(torch.device(kind), reason, precision, threads)
+    return Runtime(chosen, reason, _precision(precision, chosen), threads)
+
+
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    if name not in PRECISIONS:
+        raise ConfigError(f'precision "{name}" is not known.{did_you_mean(name, PRECISIONS)}')
+    if name == "float32" or (name == "auto" and device.type != "cuda"):
+        return torch.float32
+    if _computes_in_bfloat16(device):
+        return torch.bfloat16
+    if name == "auto":
+        return torch.float32
+    place = "this processor" if device.type == "cpu" else f'the device "{device}"'
+    raise ConfigError(
+        f"precision bfloat16: {place} has no arithmetic for it, so it would be slower than float32. "
+        "Leave it out, or name a device that has."
+    )
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether in hardware: emulated, as on GPUs before Ampere, bfloat16 is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        asked = getattr(torch.cpu, "get_capabilities", dict)  # older ones cannot say
+        return any(asked().get(name, False) for name in _CPU_BFLOAT16)
+    return False
 
 
 def _best_device() -> tuple[str, str]:
@@ -96,6 +124,21 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def flushing_denormals() -> Iterator[None]:
+    """Numbers nearer to zero than 1e-38 are zero while the block runs; its speed is all that one sees.
+
+    A processor takes a hundred times as long over each, and saturated sigmoids are full of them
+    (docs/design/threads.md). Holds for this thread, and for those that torch starts meanwhile to help it.
+    """
+    flushed_before = sys.float_info.min / 2 == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed_before)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from photopic.lab.course.catalog import choose
 from photopic.lab.course.context import Context
 from photopic.lab.course.gradients import LayerSignal, layer_signals, signal_figure
 from photopic.models.zoo import build_model
-from photopic.runtime import derive_seed
+from photopic.runtime import choose_runtime, derive_seed
 from photopic.training.recipes import load_recipe
 from photopic.training.regularisers import add_penalty_gradients
 
@@ -252,7 +252,8 @@ def test_all_images_and_all_epochs_are_the_deck_s_training() -> None:
 
 def test_a_step_is_timed_and_leaves_torch_s_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    assert 0 < measured_seconds_per_image(cifar_training.narrowed(recipe("cifar10-sigmoid"), 8), "cpu") < 1
+    narrow = cifar_training.narrowed(recipe("cifar10-sigmoid"), 8)
+    assert 0 < measured_seconds_per_image(narrow, choose_runtime("cpu")) < 1
     assert torch.equal(before, torch.random.get_rng_state())
 
 

@@ -152,6 +152,42 @@ def test_going_on_with_another_precision_is_told_and_both_are_kept(folder: Path,
     assert resumed.manifest.earlier_machines == (on_gpu,)
 
 
+def test_a_run_goes_on_in_float32_where_there_is_no_bfloat16(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(record: dict[str, Any]) -> None:
+        if record["event"] == "epoch":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    run = train(folder, tmp_path / "run", report=stop, device="cpu", precision="bfloat16")
+    assert run.manifest.machine["precision"] == "bfloat16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(ConfigError, match="no arithmetic for it"):
+        run.resume()
+    resumed = run.resume(precision="float32")
+    assert resumed.manifest.status == "complete"
+    assert resumed.manifest.machine["precision"] == "float32"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_in_bfloat16_a_training_repeats_itself_and_its_weights_stay_float32(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    data = write_stripes(tmp_path / "data")
+    settings = WAYS[way] | {"total_epochs": 2, "batch_size": 8}
+    arguments = {"recipe": way, "settings": settings, "device": "cpu"}
+    first, again = (
+        photopic.train(data, out=tmp_path / name, precision="bfloat16", **arguments).load_weights()
+        for name in ("first", "again")
+    )
+    single = photopic.train(data, out=tmp_path / "single", precision="float32", **arguments).load_weights()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], single[name]) for name in first)
+    assert {values.dtype for values in first.values()} == {values.dtype for values in single.values()}
+
+
 def test_a_run_goes_on_on_another_device(folder: Path, tmp_path: Path) -> None:
     def stop(record: dict[str, Any]) -> None:
         if record["event"] == "step":

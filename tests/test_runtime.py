@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from photopic.errors import ConfigError
-from photopic.runtime import choose_runtime, derive_seed, generator, seeded
+from photopic.runtime import choose_runtime, derive_seed, flushing_denormals, generator, seeded
 
 
 def test_derived_seeds_depend_on_every_key_and_nothing_else() -> None:
@@ -50,6 +50,54 @@ def test_a_gpu_beyond_those_that_are_there_is_absent(monkeypatch: pytest.MonkeyP
 def test_absent_device_is_an_error_with_the_way_out() -> None:
     with pytest.raises(ConfigError, match="--device cpu"):
         choose_runtime("cuda")
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot flush denormals")
+def test_denormals_are_zero_while_the_block_runs_and_not_afterwards() -> None:
+    def smallest() -> float:
+        return (torch.full((1,), 1e-30) * 1e-10).item()
+
+    assert smallest() == pytest.approx(1e-40, rel=1e-4)
+    with flushing_denormals():
+        assert smallest() == 0
+        with pytest.raises(ZeroDivisionError), flushing_denormals():
+            1 / 0  # noqa: B018
+        assert smallest() == 0
+    assert smallest() > 0
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "can"),
+    [({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx2": True, "amx_bf16": False}, False)],
+)
+def test_a_processor_computes_in_bfloat16_where_it_can_and_is_asked_to(
+    capabilities: dict[str, bool], can: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_runtime("cpu").precision == torch.float32
+    if not can:
+        with pytest.raises(ConfigError, match="bfloat16: this processor has no arithmetic for it"):
+            choose_runtime("cpu", "bfloat16")
+        return
+    runtime = choose_runtime("cpu", "bfloat16")
+    assert runtime.describe()["precision"] == "bfloat16"
+    with runtime.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_a_gpu_computes_in_float32_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: False)
+    assert choose_runtime("cuda").precision == torch.float32
+    with pytest.raises(ConfigError, match='the device "cuda" has no arithmetic for it'):
+        choose_runtime("cuda", "bfloat16")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: True)
+    assert choose_runtime("cuda", "float32").precision == torch.float32
+
+
+def test_an_unknown_precision_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r'precision "bfloat" is not known\. Did you mean "bfloat16"'):
+        choose_runtime("cpu", "bfloat")
 
 
 def test_autocast_does_nothing_in_float32() -> None:

@@ -23,6 +23,16 @@ def folder(tmp_path: Path) -> Path:
     return write_stripes(tmp_path / "data")
 
 
+def test_a_precision_without_effect_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    data = write_stripes(tmp_path / "data")
+    with pytest.raises(
+        ConfigError, match=r"no effect on the recipe photos-frozen .* --recipe photos-finetune"
+    ):
+        photopic.train(data, out=tmp_path / "run", recipe="photos-frozen", device="cpu", precision="bfloat16")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_holds_all_that_was_promised(folder: Path, tmp_path: Path) -> None:
     run = train(folder, tmp_path / "run")
     manifest = photopic.open_run(tmp_path / "run").manifest

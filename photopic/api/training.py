@@ -96,17 +96,20 @@ def resume(
     *,
     data: Data | None = None,
     device: str | None = None,
+    precision: str | None = None,
     report: Report | None = None,
 ) -> Run:
     """Go on with a training that was interrupted or killed; it ends as if it had never been stopped.
 
-    data: where the data set is now, if it moved. device: another one than the run began on, whose rounding
-    may differ. Raises RunError when there is nothing to resume or the data set has changed.
+    data: where the data set is now, if it moved. device, precision: others than the run began with, whose
+    rounding may differ. Raises RunError when there is nothing to resume or the data set has changed.
     """
     from photopic.training import train as training
     from photopic.training.job import ignore
 
-    resumed = training.resume(open_run(run), data=data, device=device, report=report or ignore)
+    resumed = training.resume(
+        open_run(run), data=data, device=device, precision=precision, report=report or ignore
+    )
     return Run(resumed.path, resumed.manifest)
 
 

@@ -35,6 +35,7 @@ def train(
     allow_download: Annotated[bool, Parameter(negative="")] = False,
     strict: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
+    precision: str = "auto",
     tensorboard: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -83,6 +84,9 @@ def train(
         Stop at the first image that cannot be used, instead of leaving it out.
     device
         auto, cpu, cuda, cuda:1 or mps.
+    precision
+        Of convolutions and matrix products: float32, bfloat16 (about twice as fast on a processor that has it),
+        or auto: bfloat16 on a GPU that has it, else float32.
     tensorboard
         Write curves and the network's graph for TensorBoard into the run; needs photopic[tensorboard].
     json
@@ -111,6 +115,7 @@ def train(
             allow_download=allow_download,
             strict=strict,
             device=device,
+            precision=precision,
             tensorboard=tensorboard,
         )
     return show_result(run, json=json)
@@ -122,6 +127,7 @@ def resume(
     *,
     data: str | None = None,
     device: str | None = None,
+    precision: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Go on with a training that was stopped; it ends as if it had never been.
@@ -134,13 +140,15 @@ def resume(
         Where the data set is now, if it moved.
     device
         Another device than the run began on: auto, cpu, cuda, cuda:1 or mps. Its rounding may differ.
+    precision
+        Another precision than the run began in: auto, float32 or bfloat16.
     json
         Print the result as JSON.
     """
     from photopic import api
 
     with TrainingDisplay(quiet=json) as display:
-        resumed = api.resume(run, data=data, device=device, report=display)
+        resumed = api.resume(run, data=data, device=device, precision=precision, report=display)
     return show_result(resumed, json=json)
 
 

@@ -31,6 +31,9 @@ class TrainOptions(Frozen):
     where even these take a tenth longer, it ends then. None: as long as the recipe takes."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
+    precision: str = "auto"
+    """Of convolutions and matrix products: float32, bfloat16, or auto, which is bfloat16 on a GPU that computes
+    in it and float32 elsewhere."""
     data_dir: str | None = None
     """Folder with the data sets of the catalog."""
     group_pattern: str | None = None

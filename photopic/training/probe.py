@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from statistics import median
 from typing import TypeVar
 
 import torch
@@ -19,8 +20,9 @@ from photopic.training.loop import Inputs
 
 R = TypeVar("R", ScratchRecipe, FineTuneRecipe)
 
-STEPS = 2
-"""Timed steps, after one that warms up."""
+LEAST_STEPS, PROBE_S = 3, 0.2
+"""Timed steps, after one that warms up: so many, and more until this time is spent. Their median counts, since a
+machine that is shared halts now and then."""
 FORWARD_SHARE = 1 / 3
 """Cost of a forward pass in relation to a training step: one pass of three alike."""
 
@@ -49,7 +51,7 @@ def limit_epochs(job: Job, recipe: R, model: nn.Module, inputs: Inputs, labels: 
             "seconds": epochs * epoch_s,
             "epochs": epochs,
             "recipe_epochs": planned,
-            "how": f"{STEPS} measured steps",
+            "how": "measured steps",
         }
     )
     return recipe
@@ -96,10 +98,12 @@ def seconds_per_image(
     inputs.start_epoch(0)
     with seeded(0, runtime.device):
         _step(trial, inputs, labels, rows, runtime)
-        start = time.perf_counter()
-        for _ in range(STEPS):
+        taken: list[float] = []
+        while len(taken) < LEAST_STEPS or sum(taken) < PROBE_S:
+            start = time.perf_counter()
             _step(trial, inputs, labels, rows, runtime)
-        return (time.perf_counter() - start) / (STEPS * len(rows))
+            taken.append(time.perf_counter() - start)
+        return median(taken) / len(rows)
 
 
 def _step(model: nn.Module, inputs: Inputs, labels: Tensor, rows: Tensor, runtime: Runtime) -> None:

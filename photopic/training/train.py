@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from photopic.config import (
     AnyRecipe,
@@ -30,7 +31,7 @@ from photopic.models.native import with_native_preprocess
 from photopic.models.reuse import is_of_run
 from photopic.models.zoo import check_network
 from photopic.run import LOCK, Run, claim_run_path, require_free
-from photopic.runtime import Runtime, choose_runtime
+from photopic.runtime import Runtime, choose_runtime, flushing_denormals
 from photopic.training.checkpoint import has_checkpoint
 from photopic.training.choose import Choice, choose_recipe
 from photopic.training.job import Job, Report, ignore
@@ -43,6 +44,7 @@ from photopic.training.transfer import built_on_run
 NAME_ITS_PLACE = "If it is elsewhere, name its place: --data PATH on the command line, data=… in Python."
 
 
+@flushing_denormals()
 def train(
     data: Data,
     *,
@@ -63,13 +65,14 @@ def train(
     options = options or TrainOptions()
     started = time.perf_counter()
     # mistakes that need no look at the data are found before minutes of indexing, not after
-    runtime = choose_runtime(options.device)
+    runtime = choose_runtime(options.device, options.precision)
     asked = _asked(recipe, settings or {})
     if out is not None:
         require_free(Path(out))
     dataset, splits, rows = _open_and_split(data, options, report)
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
     choice = asked or _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s)
+    _check_precision(choice.recipe, runtime)
     path = claim_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
     stored = options.model_dump() | {"data": _reference(data)}
     manifest = new_manifest(dataset, rows, choice, stored, runtime)
@@ -82,6 +85,17 @@ def train(
         with suppress(OSError):  # it is not empty, so it was begun, here or by another process
             path.rmdir()
         raise
+
+
+def _check_precision(recipe: AnyRecipe, runtime: Runtime) -> None:
+    """Raises ConfigError for a precision that is asked for and has no effect."""
+    reduced = runtime.precision != torch.float32
+    if reduced and runtime.device.type == "cpu" and isinstance(recipe, FrozenRecipe):
+        raise ConfigError(
+            f"precision bfloat16 has no effect on the recipe {recipe.name} (frozen): on a processor, features "
+            "are computed in float32. Leave it out, or take a recipe that trains step by step, such as "
+            "--recipe photos-finetune or small-images."
+        )
 
 
 def _first_sitting(sitting: Sitting) -> Run:
@@ -110,11 +124,12 @@ def find_recipe(
     options = options or TrainOptions()
     if recipe is not None:
         return _resolve(recipe, settings or {}).recipe
-    runtime = choose_runtime(options.device)
+    runtime = choose_runtime(options.device, options.precision)
     dataset, _, rows = _open_and_split(data, options, report)
     return _choose(settings or {}, dataset, rows["train"], runtime, options.time_limit_s).recipe
 
 
+@flushing_denormals()
 def rehearse(
     data: Data,
     work: Callable[[Prepared], None],
@@ -130,7 +145,7 @@ def rehearse(
     chosen. Raises ConfigError for a recipe of the way frozen, which has no steps.
     """
     options = options or TrainOptions()
-    runtime = choose_runtime(options.device)
+    runtime = choose_runtime(options.device, options.precision)
     asked = _asked(recipe, settings or {})
     if asked is not None:
         _require_steps(asked.recipe)
@@ -162,11 +177,19 @@ def _require_steps(recipe: AnyRecipe) -> None:
         )
 
 
-def resume(run: Run, *, data: Data | None = None, device: str | None = None, report: Report = ignore) -> Run:
+@flushing_denormals()
+def resume(
+    run: Run,
+    *,
+    data: Data | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    report: Report = ignore,
+) -> Run:
     """Go on with a training that was interrupted or killed; ends as if it had never been stopped.
 
-    data: where the data set is now, if it moved. device: another one than it began on, whose rounding may
-    differ. Raises RunError when the run is complete or the data set is not the one that the run began with.
+    data: where the data set is now, if it moved. device, precision: others than it began with, whose rounding
+    may differ. Raises RunError when the run is complete or the data set is not the one that the run began with.
     """
     manifest = run.manifest
     if manifest.status == "complete":
@@ -175,7 +198,7 @@ def resume(run: Run, *, data: Data | None = None, device: str | None = None, rep
         )
     started = time.perf_counter()
     options = stored_options(run)
-    runtime = choose_runtime(device or options.device)
+    runtime = choose_runtime(device or options.device, precision or options.precision)
     dataset, rows = reopen(run, data, report)
     _report_recipe(report, run, "as the run began", runtime)
     if run.records() and not has_checkpoint(run.path / "resume"):
@@ -221,6 +244,7 @@ def reopen(
     return dataset, _rows(np.array([split_of.get(path, "") for path in dataset.index.paths]))
 
 
+@flushing_denormals()
 def train_dataset(
     dataset: DataSet,
     *,

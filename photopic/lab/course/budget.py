@@ -16,12 +16,12 @@ from photopic.config import ScratchRecipe
 from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError
 from photopic.models.zoo import build_model
-from photopic.runtime import choose_runtime
 from photopic.training.inputs import AugmentedImages
 from photopic.training.probe import FORWARD_SHARE, seconds_per_image
 
 if TYPE_CHECKING:
     from photopic.config import AnyRecipe
+    from photopic.runtime import Runtime
 
 IMAGES = (500, 1000, 2000, 5000, 10_000, 20_000)
 """Of a training that is cut; or all of them."""
@@ -69,10 +69,9 @@ def fit_plan(limit_s: float, image_s: float, sizes: Sizes, epochs: int) -> Plan:
     )
 
 
-def measured_seconds_per_image(recipe: AnyRecipe, device: str, classes: int = 10) -> float:
+def measured_seconds_per_image(recipe: AnyRecipe, runtime: Runtime, classes: int = 10) -> float:
     """Time of a training step per image on this machine now, from a few steps on random pixels."""
     assert isinstance(recipe, ScratchRecipe)
-    runtime = choose_runtime(device)
     config = recipe.preprocess
     shape = (recipe.batch_size, config.size, config.size, config.channels)
     images_u8 = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

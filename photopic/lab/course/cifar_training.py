@@ -13,6 +13,7 @@ from photopic.config import AnyRecipe, parse_recipe
 from photopic.lab.course.budget import Plan, Sizes, fit_plan, measured_seconds_per_image
 from photopic.lab.course.experiment import Row
 from photopic.lab.course.trainings import score, score_row
+from photopic.runtime import choose_runtime
 
 if TYPE_CHECKING:
     from photopic.api import Run
@@ -37,7 +38,9 @@ def plan_for(context: Context, recipe: str, trainings: int) -> Plan:
         return QUICK
     if context.time_limit_s is None:
         return Plan(None, EPOCHS)
-    image_s = measured_seconds_per_image(context.recipe(recipe), context.device)
+    image_s = measured_seconds_per_image(
+        context.recipe(recipe), choose_runtime(context.device, context.precision)
+    )
     return fit_plan(context.time_limit_s / trainings, image_s, CUT, EPOCHS)
 
 

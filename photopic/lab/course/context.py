@@ -48,6 +48,7 @@ class Context:
     data_dir: str | Path | None = None
     """Folder with catalog data sets."""
     device: str = "auto"
+    precision: str = "auto"
     report: Report = ignore
     """Takes the records of trainings."""
     allow_download: bool = False
@@ -134,6 +135,8 @@ class Context:
         named = self.recipe(recipe)
         chosen = override(named, settings or {})
         arguments: dict[str, Any] = {"seed": self.seed if seed is None else seed, "device": self.device}
+        if self.precision != "auto":
+            arguments["precision"] = self.precision
         arguments |= options
         if self.allow_download:
             arguments["allow_download"] = True

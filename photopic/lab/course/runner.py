@@ -17,7 +17,7 @@ from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import Experiment, Outcome, Row
 from photopic.lab.course.page import to_markdown
 from photopic.lab.course.store import DEFAULT_OUT, Result, save_result
-from photopic.runtime import choose_runtime
+from photopic.runtime import choose_runtime, flushing_denormals
 from photopic.training.job import Report, ignore
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib")
@@ -32,6 +32,7 @@ class Batch:
     """Id → why it could not be run."""
 
 
+@flushing_denormals()
 def run(
     ids: Sequence[str],
     *,
@@ -41,6 +42,7 @@ def run(
     seed: int = 0,
     data_dir: str | Path | None = None,
     device: str = "auto",
+    precision: str = "auto",
     report: Report = ignore,
     weights: str | Path | None = None,
     allow_download: bool = False,
@@ -66,7 +68,17 @@ def run(
     for position, experiment in enumerate(chosen, 1):
         report({"event": "experiment", "experiment": experiment, "position": position, "of": len(chosen)})
         context = Context(
-            experiment, Path(out), quick, seed, data_dir, device, report, allow_download, path, limit_s
+            experiment,
+            Path(out),
+            quick=quick,
+            seed=seed,
+            data_dir=data_dir,
+            device=device,
+            precision=precision,
+            report=report,
+            allow_download=allow_download,
+            weights=path,
+            time_limit_s=limit_s,
         )
         try:
             result = _run_one(context)
@@ -116,7 +128,7 @@ def _run_one(context: Context) -> Result:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - started, 3),
         trainings=tuple(context.trainings),
-        machine=choose_runtime(context.device).describe(),
+        machine=choose_runtime(context.device, context.precision).describe(),
         versions={"photopic": photopic.__version__} | {name: version(name) for name in LIBRARIES},
         errors=experiment.errors,
         outcome=outcome,

@@ -1,0 +1,47 @@
+"""The training step in bfloat16 beside float32, of the fast networks: what `--precision bfloat16` is worth here.
+
+python benchmarks/precision.py [RECIPE…]
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from training_step import fast_recipes, training_step
+
+# ruff: isort: split
+from harness import interleave, row, seconds, spread, write_result
+
+from photopic.config import ScratchRecipe
+from photopic.runtime import choose_runtime
+
+REPEATS = 9
+
+
+def measure(recipe: ScratchRecipe) -> dict[str, Any]:
+    steps = {name: training_step(recipe, choose_runtime("cpu", name)) for name in ("float32", "bfloat16")}
+    for step in steps.values():
+        seconds(step)
+    readings = interleave({name: lambda step=step: seconds(step) for name, step in steps.items()}, REPEATS)
+    return {
+        "recipe": recipe.name,
+        "ratio": spread(readings["float32"])["median"] / spread(readings["bfloat16"])["median"],
+        "readings": readings,
+    }
+
+
+def main() -> None:
+    results = [measure(recipe) for recipe in fast_recipes(sys.argv[1:])]
+    rows = [
+        row(
+            f"training step of {result['recipe']} in bfloat16, times float32's speed",
+            f"{result['ratio']:.1f}",
+        )
+        for result in results
+    ]
+    write_result("precision", {"networks": results, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
