@@ -1,4 +1,4 @@
-"""The training step in bfloat16 beside float32, of the fast networks: what `--precision bfloat16` is worth here.
+"""What `--precision bfloat16` is worth on this processor: the fast networks' training step beside float32.
 
 python benchmarks/precision.py [RECIPE…]
 """

@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +33,11 @@ class Runtime:
     threads: int
     """Intra-op threads of the CPU."""
 
+    @property
+    def precision_name(self) -> str:
+        """Without "torch."."""
+        return str(self.precision).removeprefix("torch.")
+
     def autocast(self) -> AbstractContextManager[Any]:
         """A context that runs convolutions in `precision`; does nothing in float32."""
         if self.precision == torch.float32:
@@ -50,7 +55,7 @@ class Runtime:
             "device": str(self.device),
             "device_name": name or platform.machine(),
             "reason": self.reason,
-            "precision": str(self.precision).removeprefix("torch."),
+            "precision": self.precision_name,
             "threads": self.threads,
             "cpu_count": os.cpu_count(),
             "platform": platform.platform(),
@@ -94,10 +99,10 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
 def _computes_in_bfloat16(device: torch.device) -> bool:
     """Whether in hardware: emulated, as on GPUs before Ampere, bfloat16 is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        asked = getattr(torch.cpu, "get_capabilities", dict)  # older ones cannot say
-        return any(asked().get(name, False) for name in _CPU_BFLOAT16)
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # old torch: none
+        return any(bool(capabilities.get(name)) for name in _CPU_BFLOAT16)
     return False
 
 

@@ -16,7 +16,7 @@ def test_the_time_left_of_a_second_training_knows_nothing_of_the_first(
         "event": "recipe",
         "recipe": SimpleNamespace(name="r", way="scratch"),
         "reason": "asked for",
-        "runtime": SimpleNamespace(device="cpu", reason="no GPU", threads=1),
+        "runtime": SimpleNamespace(device="cpu", reason="no GPU", threads=1, precision_name="float32"),
         "path": "runs/r",
     }
     step = {"event": "step", "epoch": 0, "train_loss": 1.0, "images_per_second": 10.0, "learning_rate": 0.1}

@@ -116,7 +116,8 @@ class TrainingDisplay:
         recipe, runtime = record["recipe"], record["runtime"]
         self._first, self._left = None, ""  # one display may show several trainings, each at its own pace
         self._say(f"recipe: {recipe.name} ({recipe.way}); {record['reason']}")
-        self._say(f"device: {runtime.device} ({runtime.reason}, {plural(runtime.threads, 'thread')})")
+        how = f"{runtime.reason}, {plural(runtime.threads, 'thread')}, {runtime.precision_name}"
+        self._say(f"device: {runtime.device} ({how})")
         self._say(f"run: {record['path']}")
 
     def _on_estimate(self, record: Record) -> None:

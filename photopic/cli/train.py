@@ -85,8 +85,8 @@ def train(
     device
         auto, cpu, cuda, cuda:1 or mps.
     precision
-        Of convolutions and matrix products: float32, bfloat16 (about twice as fast on a processor that has it),
-        or auto: bfloat16 on a GPU that has it, else float32.
+        Of convolutions and matrix products: float32, bfloat16 (on a processor that has it, up to three times
+        as fast), or auto: bfloat16 on a GPU that has it, else float32.
     tensorboard
         Write curves and the network's graph for TensorBoard into the run; needs photopic[tensorboard].
     json

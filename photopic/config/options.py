@@ -32,8 +32,8 @@ class TrainOptions(Frozen):
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     precision: str = "auto"
-    """Of convolutions and matrix products: float32, bfloat16, or auto, which is bfloat16 on a GPU that computes
-    in it and float32 elsewhere."""
+    """Of convolutions and matrix products: float32, bfloat16, or auto, which is bfloat16 on a GPU that
+    computes in it and float32 elsewhere."""
     data_dir: str | None = None
     """Folder with the data sets of the catalog."""
     group_pattern: str | None = None

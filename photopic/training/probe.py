@@ -21,8 +21,8 @@ from photopic.training.loop import Inputs
 R = TypeVar("R", ScratchRecipe, FineTuneRecipe)
 
 LEAST_STEPS, PROBE_S = 3, 0.2
-"""Timed steps, after one that warms up: so many, and more until this time is spent. Their median counts, since a
-machine that is shared halts now and then."""
+"""Timed steps, after one that warms up: so many, and more until this time is spent. Their median counts,
+since a machine that is shared halts now and then."""
 FORWARD_SHARE = 1 / 3
 """Cost of a forward pass in relation to a training step: one pass of three alike."""
 

@@ -92,9 +92,9 @@ def _check_precision(recipe: AnyRecipe, runtime: Runtime) -> None:
     reduced = runtime.precision != torch.float32
     if reduced and runtime.device.type == "cpu" and isinstance(recipe, FrozenRecipe):
         raise ConfigError(
-            f"precision bfloat16 has no effect on the recipe {recipe.name} (frozen): on a processor, features "
-            "are computed in float32. Leave it out, or take a recipe that trains step by step, such as "
-            "--recipe photos-finetune or small-images."
+            f"precision bfloat16 has no effect on the recipe {recipe.name} (frozen): on a processor, "
+            "features are computed in float32. Leave it out, or take a recipe that trains step by step, such "
+            "as --recipe photos-finetune or small-images."
         )
 
 
@@ -188,8 +188,9 @@ def resume(
 ) -> Run:
     """Go on with a training that was interrupted or killed; ends as if it had never been stopped.
 
-    data: where the data set is now, if it moved. device, precision: others than it began with, whose rounding
-    may differ. Raises RunError when the run is complete or the data set is not the one that the run began with.
+    data: where the data set is now, if it moved. device, precision: others than it began with, whose
+    rounding may differ. Raises RunError when the run is complete or the data set is not the one that the run
+    began with.
     """
     manifest = run.manifest
     if manifest.status == "complete":

@@ -50,7 +50,13 @@ def command(result: Result) -> str:
     if result.time_limit_s is not None:
         cut = f"--time-limit {result.time_limit_s / 60:g}m"
     seed = f"--seed {result.seed}" if result.seed else ""
-    return " ".join(filter(None, ("photopic course run", result.id, cut, seed)))
+    asked = _is_reduced(result) and result.machine.get("device") == "cpu"  # on a GPU it is automatic
+    precision = f"--precision {result.machine['precision']}" if asked else ""
+    return " ".join(filter(None, ("photopic course run", result.id, cut, seed, precision)))
+
+
+def _is_reduced(result: Result) -> bool:
+    return bool(result.machine.get("precision", "float32") != "float32")
 
 
 def provenance(result: Result) -> str:
@@ -59,6 +65,8 @@ def provenance(result: Result) -> str:
     times = f"{result.seconds:.1f} s" + (f", trainings {trained:.0f} s" if result.trainings else "")
     threads = result.machine.get("threads", "?")
     device = f"{result.machine.get('device', '?')}, {threads} thread{'' if threads == 1 else 's'}"
+    if _is_reduced(result):
+        device += f" in {result.machine['precision']}"
     return (
         f"{result.mode} run of {result.date[:10]}, seed {result.seed}, {times}, {device}, "
         f"photopic {result.versions.get('photopic', '?')}, torch {result.versions.get('torch', '?')}"

@@ -50,13 +50,13 @@ def run(
     """Run experiments, store each result, and return them all.
 
     ids: such as "C31"; "all" stands for all of them. quick: a part of the data or fewer epochs, as each
-    outcome's notes say. time_limit: about how long an experiment's trainings may take together, in seconds or
-    as text such as "10m"; they get fewer images and epochs, or the longest are left out, as the outcome says.
-    out: the folder of results and trainings; what another experiment has trained there is reused. report:
-    takes the records of trainings, and one each when an experiment starts, has its result or fails:
-    {"event": "experiment" | "outcome" | "experiment_failed", …}. weights: file with the pretrained weights of
-    the one experiment's architecture; without it a bundled network stands in, as its notes say.
-    allow_download: let data and weights that are not here be fetched.
+    outcome's notes say. precision: of the trainings, as of `photopic.train`. time_limit: about how long an
+    experiment's trainings may take together, in seconds or as text such as "10m"; they get fewer images and
+    epochs, or the longest are left out, as the outcome says. out: the folder of results and trainings; what
+    another experiment has trained there is reused. report: takes the records of trainings, and one each when
+    an experiment starts, has its result or fails: {"event": "experiment" | "outcome" | "experiment_failed",
+    …}. weights: file with the pretrained weights of the one experiment's architecture; without it a bundled
+    network stands in, as its notes say. allow_download: let data and weights that are not here be fetched.
     Raises ConfigError for an unknown id and for weights or a time limit without use, before anything is run.
     """
     chosen = choose(ids)
@@ -119,6 +119,10 @@ def _run_one(context: Context) -> Result:
     experiment = context.experiment
     started = time.perf_counter()
     outcome = _with_missing_rows(experiment, experiment.run(context))
+    if context.precision != "auto" and not context.trainings:
+        raise ConfigError(
+            f"a precision has no effect on {experiment.id}, which trains nothing. Leave it out."
+        )
     result = Result(
         id=experiment.id,
         title=experiment.title,
