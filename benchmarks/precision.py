@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from training_step import fast_recipes, training_step
+from training_step import fast_recipes, training_step  # the first: it sets how threads wait
 
 # ruff: isort: split
 from harness import interleave, row, seconds, spread, write_result
 
 from photopic.config import ScratchRecipe
+from photopic.errors import ConfigError
 from photopic.runtime import choose_runtime
 
 REPEATS = 9
@@ -32,6 +33,10 @@ def measure(recipe: ScratchRecipe) -> dict[str, Any]:
 
 
 def main() -> None:
+    try:
+        choose_runtime("cpu", "bfloat16")
+    except ConfigError as error:
+        sys.exit(str(error))
     results = [measure(recipe) for recipe in fast_recipes(sys.argv[1:])]
     rows = [
         row(

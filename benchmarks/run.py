@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 NAMES = (
     "startup",
     "training_step",
+    "precision",
     "augmentation",
     "cats_dogs",
     "mnist_speed",

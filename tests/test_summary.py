@@ -70,6 +70,11 @@ def test_resnet50_sees_what_was_published() -> None:
     assert layers["residual16"].receptive_field == (483, 483)  # Araujo et al. 2019, Distill: resnet_v1_50
 
 
+def test_a_recipe_in_place_of_a_name_is_told_its_option() -> None:
+    with pytest.raises(ModelError, match=r"mine\.yaml: is a recipe and no network.*--recipe mine\.yaml"):
+        photopic.model_summary("mine.yaml")
+
+
 def test_deeper_tables_have_the_same_sums() -> None:
     tables = [summarise_named("googlenet", depth=depth) for depth in (1, 2, 3)]
     assert len(tables[0].layers) < len(tables[1].layers) < len(tables[2].layers)

@@ -102,7 +102,9 @@ def _family(name: str, family: str | None) -> str:
         name, known[family] if family else [name for names in known.values() for name in names]
     )
     if name.endswith((".yaml", ".yml")):
-        raise ModelError(f"{name}: is a recipe and no network. Its network: --recipe {name} (recipe=… in Python).")
+        raise ModelError(
+            f"{name}: is a recipe and no network. Its network: --recipe {name} (recipe=… in Python)."
+        )
     where = f" in the family {family}" if family else ""
     raise ModelError(f'model "{name}" is not known{where}.{hint} `photopic models` lists all.')
 
