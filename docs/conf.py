@@ -26,6 +26,8 @@ exclude_patterns = ["_build", "reference/generated", "course/generated", "course
 html_theme = "furo"
 html_title = f"photopic {release}"
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
