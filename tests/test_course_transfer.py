@@ -15,7 +15,7 @@ from photopic.inference.predictor import Predictor
 from photopic.lab.course import transfer
 from photopic.lab.course.catalog import choose
 from photopic.lab.course.context import Context
-from photopic.training.train import reopen
+from photopic.training.opening import reopen
 
 
 def test_fewer_images_get_the_epochs_that_make_as_many_steps() -> None:

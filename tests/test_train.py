@@ -15,7 +15,7 @@ import photopic
 from photopic.errors import ConfigError, DataError, ModelError, RunError, TrainingError, UserError
 from photopic.files import lock
 from photopic.run import LOCK, Run
-from photopic.training import train as training_module
+from photopic.training import resolve
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_run_remembers_places_that_were_given_relatively(
     assert first.manifest.options["data"] == str(folder)
     assert first.manifest.options["data_dir"] == str(tmp_path / "sets")
     frozen = photopic.config.FrozenRecipe(name="own", preprocess={"size": 16})
-    recipe = training_module._changed(frozen, {"backbone.weights": "first/weights.safetensors"})
+    recipe = resolve._changed(frozen, {"backbone.weights": "first/weights.safetensors"})
     assert recipe.backbone.weights == str(tmp_path / "first" / "weights.safetensors")  # type: ignore[union-attr]
 
 

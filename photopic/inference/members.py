@@ -13,7 +13,7 @@ from photopic.data import Data
 from photopic.errors import ConfigError, RunError
 from photopic.inference.predictor import Predictor
 from photopic.run import WEIGHTS, Run, SplitRow
-from photopic.training.train import reopen
+from photopic.training.opening import reopen
 
 KEPT_SNAPSHOTS = "snapshots/"
 SCORED_SPLITS = ("val", "test")

@@ -16,7 +16,7 @@ from photopic.errors import DataError, RunError, did_you_mean
 from photopic.evaluation.evaluate import Scores, codes_of_group_names, score
 from photopic.inference.ensemble import open_predictor, own_views_of
 from photopic.run import Run
-from photopic.training.train import reopen
+from photopic.training.opening import reopen
 
 
 @dataclass(frozen=True)

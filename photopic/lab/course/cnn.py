@@ -24,7 +24,7 @@ from photopic.lab.course.held_out import (
 )
 from photopic.lab.course.trainings import curves, score, score_row
 from photopic.report.figures import bar_with_intervals, image_grid
-from photopic.training.train import reopen
+from photopic.training.opening import reopen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

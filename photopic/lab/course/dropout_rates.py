@@ -13,7 +13,7 @@ from photopic.lab.course.context import Context
 from photopic.lab.course.experiment import Outcome
 from photopic.lab.course.held_out import accuracy_row, notes, parameters, train
 from photopic.report.figures import Line, Panel, line_panels
-from photopic.training.train import reopen
+from photopic.training.opening import reopen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -27,7 +27,7 @@ from photopic.lab.course.held_out import (
     train_seeds,
 )
 from photopic.models.building_blocks import Dense
-from photopic.training.train import reopen
+from photopic.training.opening import reopen
 
 if TYPE_CHECKING:
     from photopic.api import Run

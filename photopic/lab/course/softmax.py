@@ -27,7 +27,7 @@ from photopic.lab.course.held_out import (
 )
 from photopic.lab.course.trainings import curves, score
 from photopic.report.answers import Answer, answer_figure
-from photopic.training.train import reopen
+from photopic.training.opening import reopen
 
 if TYPE_CHECKING:
     from photopic.api import Run

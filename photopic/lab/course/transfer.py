@@ -15,7 +15,7 @@ from photopic.lab.course.experiment import Outcome, Row
 from photopic.lab.course.held_out import HELD_OUT, parameters
 from photopic.lab.course.trainings import over_seeds, score, score_row
 from photopic.report.figures import Line, Panel, line_panels
-from photopic.training.train import reopen
+from photopic.training.opening import reopen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
