@@ -118,7 +118,7 @@ def notes(context: Context, run: Run) -> tuple[str, ...]:
     elif context.time_limit_s is not None:
         told.append(
             f"Shortened to a time limit of {context.time_limit_s / 60:.0f} min: {trained:,} of "
-            f"{FULL.train:,} training images and {len(run.history())} of {EPOCHS} epochs; the decks' figures "
+            f"{CUT.train:,} training images and {len(run.history())} of {EPOCHS} epochs; the decks' figures "
             "are those of whole trainings."
         )
     if str(run.load_splits()[0].path).endswith((".jpg", ".jpeg")):
