@@ -55,6 +55,8 @@ class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Share of the samples that are held out to choose by: the best epoch, the penalty.
     device
         auto, cpu, cuda, cuda:1, mps. Images only.
+    precision
+        Of the training's convolutions and matrix products: auto, float32, bfloat16. Images only.
     random_state
         Seed of the held-out share, of weights, order and augmentation: an int for the same result again.
 
@@ -78,6 +80,7 @@ class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_epochs: int | None = None,
         val_fraction: float = 0.15,
         device: str = "auto",
+        precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.recipe = recipe
@@ -85,6 +88,7 @@ class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.max_epochs = max_epochs
         self.val_fraction = val_fraction
         self.device = device
+        self.precision = precision
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> PhotopicClassifier:  # noqa: N803 - scikit-learn's name
@@ -195,6 +199,7 @@ class PhotopicClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed=seed,
             val_fraction=self.val_fraction,
             device=self.device,
+            precision=self.precision,
         )
         names = [str(name) for name in self.classes_]
         self.predictor_ = Predictor.of_model(fitted.model, fitted.recipe, names, device=self.device)

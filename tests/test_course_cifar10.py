@@ -337,5 +337,5 @@ def test_a_time_limit_cuts_images_and_epochs_and_the_notes_say_to_what(
 ) -> None:
     monkeypatch.setattr(cifar10, "plan_for", lambda *_: Plan(500, 5))
     outcome = cifar10.c16(context(tmp_path, "C16", time_limit_s=60.0, data_dir=data_dir))
-    assert any("500 of 45,000 training images and 5 of 300 epochs" in note for note in outcome.notes)
+    assert any("500 of 49,000 training images and 5 of 300 epochs" in note for note in outcome.notes)
     assert {row.name: row.measured for row in outcome.rows}["parameters"] == 1_596_490

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
@@ -147,6 +148,17 @@ def test_search_and_cross_validation_work_on_images(digits):
     assert len(scores) == 2
     search = GridSearchCV(tiny(), {"max_epochs": [1, 4]}, cv=folds).fit(images, names)
     assert search.best_estimator_.predict(images[:3]).dtype == names.dtype
+
+
+def test_a_precision_reaches_the_training(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
+    with pytest.raises(ConfigError, match="bfloat16: this processor has no arithmetic for it"):
+        tiny(device="cpu", precision="bfloat16").fit(images, np.arange(40) % 2)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    model = tiny(device="cpu", precision="bfloat16", random_state=0).fit(images, np.arange(40) % 2)
+    single = tiny(device="cpu", random_state=0).fit(images, np.arange(40) % 2)
+    assert not np.array_equal(model.predict_proba(images), single.predict_proba(images))
 
 
 def test_clone_copies_all_options():

@@ -200,13 +200,15 @@ def train_dataset(
     seed: int = 0,
     val_fraction: float = 0.15,
     device: str = "auto",
+    precision: str = "auto",
     report: Report = ignore,
 ) -> Fitted:
     """Train on an opened data set, without a run folder and without a test split."""
     rows = rows_of(split_dataset(dataset, seed=seed, val_fraction=val_fraction, test_fraction=0.0))
-    runtime = choose_runtime(device)
+    runtime = choose_runtime(device, precision)
     asked = asked_recipe(recipe, settings or {})
     choice = asked or chosen_recipe(settings or {}, dataset, rows["train"], runtime)
+    _check_precision(choice.recipe, runtime)
     job = Job(choice.recipe, dataset, rows, seed, runtime, report)
     return WAYS[type(choice.recipe)](job)
 
