@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from photopic.data.preprocess import Preprocess
 from photopic.errors import ConfigError, did_you_mean
-from photopic.runtime import Runtime
+from photopic.runtime import Runtime, flushing_denormals
 
 TestViews = Literal["none", "flip", "shift", "flip+shift"]
 _CPU_BATCH_PIXELS = 32 * 224 * 224
@@ -44,7 +44,7 @@ def predict_logits(
     make_views = views(test_views)
     parts = []
     mode = evaluation_mode(model) if isinstance(model, nn.Module) else nullcontext()
-    with torch.inference_mode(), mode:
+    with torch.inference_mode(), mode, flushing_denormals():
         # max: of no images one empty batch is run, which tells the number of classes
         for start in range(0, max(1, len(images_u8)), step):
             images = preprocess.to_float(runtime.to_device(_tensor(images_u8[start : start + step])))
