@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,16 @@ def test_the_images_that_are_looked_at_are_training_images() -> None:
 
 
 # ---- penalty ---------------------------------------------------------------------------------------------
+
+
+def test_c21_sums_the_squares_of_what_is_learned_and_of_nothing_else() -> None:
+    model = build_model(cifar_training.narrowed(recipe("cifar10-deep-norm"), 8), 10)
+    for name, values in model.named_buffers():
+        values.fill_(785)  # as after some steps
+        assert "running" in name or "tracked" in name
+    run = SimpleNamespace(load_weights=model.state_dict)
+    expected = sum(float(values.detach().double().square().sum()) for values in model.parameters())
+    assert cifar10._sum_of_squares(run) == pytest.approx(expected, rel=1e-9)
 
 
 def test_c21_s_penalty_has_the_gradient_of_the_deck_s_half_of_5e_4() -> None:

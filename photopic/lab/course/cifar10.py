@@ -361,10 +361,11 @@ def _input_range(context: Context, run: Run) -> tuple[float, float]:
 
 
 def _sum_of_squares(run: Run) -> float:
-    """Σw² of kernels, biases, γ and β; the moving averages of batch norms are no variables."""
-    weights = run.load_weights()
+    """Σw² of kernels, biases, γ and β; what batch norms only count and average is no variable."""
     return sum(
-        float(values.double().square().sum()) for name, values in weights.items() if "running" not in name
+        float(values.double().square().sum())
+        for name, values in run.load_weights().items()
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
     )
 
 
