@@ -15,7 +15,7 @@ import photopic
 from photopic.errors import ConfigError, DataError, ModelError, RunError, TrainingError, UserError
 from photopic.files import lock
 from photopic.run import LOCK, Run
-from photopic.training import resolve
+from photopic.training import probe, resolve
 
 
 @pytest.fixture
@@ -220,14 +220,17 @@ def test_what_was_learned_from_is_not_scored_though_it_stands_in_the_test_too(
         run.evaluate(tmp_path / "given")
 
 
-def test_a_time_limit_plans_fewer_epochs(folder: Path, tmp_path: Path) -> None:
+def test_a_time_limit_plans_fewer_epochs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "seconds_per_image", lambda *_: 0.05)
     records: list[dict[str, Any]] = []
     run = train(
-        folder, tmp_path / "run", settings={"total_epochs": 100_000}, time_limit=1.0, report=records.append
+        folder, tmp_path / "run", settings={"total_epochs": 100_000}, time_limit=20.0, report=records.append
     )
     (estimate,) = [record for record in records if record["event"] == "estimate"]
     assert run.recipe.total_epochs == estimate["epochs"] < 100_000  # type: ignore[union-attr]
-    assert estimate["seconds"] <= 1.0
+    assert 10.0 < estimate["seconds"] <= 20.0
     with pytest.raises(ConfigError, match="more than is left of --time-limit"):
         train(folder, tmp_path / "other", time_limit=0.0001)
 

@@ -20,9 +20,9 @@ from photopic.training.loop import Inputs
 
 R = TypeVar("R", ScratchRecipe, FineTuneRecipe)
 
-LEAST_STEPS, PROBE_S = 3, 0.2
-"""Timed steps, after one that warms up: so many, and more until this time is spent. Their median counts,
-since a machine that is shared halts now and then."""
+LEAST_STEPS = 3
+"""Timed steps, after one that warms up. Their median counts, since a machine that is shared halts now and
+then."""
 FORWARD_SHARE = 1 / 3
 """Cost of a forward pass in relation to a training step: one pass of three alike."""
 
@@ -88,10 +88,13 @@ def seconds_per_image(
     inputs: Inputs,
     labels: Tensor,
     runtime: Runtime,
+    *,
+    probe_s: float = 0.0,
 ) -> float:
     """Measured seconds per image of a batch, its forward and its backward pass; the model is left unchanged.
 
-    What else a step does (optimizer, penalties, weight average) takes little beside them.
+    probe_s: more steps are timed until so many seconds are spent. What else a step does (optimizer,
+    penalties, weight average) takes little beside them.
     """
     trial = copy.deepcopy(model).train()
     rows = torch.arange(min(recipe.batch_size, len(inputs)))
@@ -99,7 +102,7 @@ def seconds_per_image(
     with seeded(0, runtime.device):
         _step(trial, inputs, labels, rows, runtime)
         taken: list[float] = []
-        while len(taken) < LEAST_STEPS or sum(taken) < PROBE_S:
+        while len(taken) < LEAST_STEPS or sum(taken) < probe_s:
             start = time.perf_counter()
             _step(trial, inputs, labels, rows, runtime)
             taken.append(time.perf_counter() - start)

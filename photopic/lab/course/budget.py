@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from photopic.config import AnyRecipe
     from photopic.runtime import Runtime
 
+PROBE_S = 1.0
+"""Time given to the measurement, after which hours may be planned."""
 IMAGES = (500, 1000, 2000, 5000, 10_000, 20_000)
 """Of a training that is cut; or all of them."""
 EPOCHS = (5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200, 250, 300)
@@ -80,4 +82,4 @@ def measured_seconds_per_image(recipe: AnyRecipe, runtime: Runtime, classes: int
         model = build_model(recipe, classes).to(runtime.device).to(memory_format=torch.channels_last)
     inputs = AugmentedImages(images_u8, preprocess, recipe.augment, 0, runtime)
     labels = torch.zeros(recipe.batch_size, dtype=torch.int64, device=runtime.device)
-    return seconds_per_image(recipe, model, inputs, labels, runtime)
+    return seconds_per_image(recipe, model, inputs, labels, runtime, probe_s=PROBE_S)
