@@ -135,7 +135,7 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 def flushing_denormals() -> Iterator[None]:
     """Numbers nearer to zero than 1e-38 are zero while the block runs; its speed is all that one sees.
 
-    A processor takes a hundred times as long over each, and saturated sigmoids are full of them
+    A processor takes many times as long over each, and saturated sigmoids make many of them
     (docs/design/threads.md). Holds for this thread, and for those that torch starts meanwhile to help it.
     """
     flushed_before = sys.float_info.min / 2 == 0

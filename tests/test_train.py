@@ -23,13 +23,17 @@ def folder(tmp_path: Path) -> Path:
     return write_stripes(tmp_path / "data")
 
 
-def test_a_precision_without_effect_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_precision_without_effect_is_an_error_before_the_data_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    data = write_stripes(tmp_path / "data")
+    nowhere = tmp_path / "nowhere"
     with pytest.raises(
         ConfigError, match=r"no effect on the recipe photos-frozen .* --recipe photos-finetune"
     ):
-        photopic.train(data, out=tmp_path / "run", recipe="photos-frozen", device="cpu", precision="bfloat16")
+        photopic.train(
+            nowhere, out=tmp_path / "run", recipe="photos-frozen", device="cpu", precision="bfloat16"
+        )
     assert not (tmp_path / "run").exists()
 
 

@@ -51,7 +51,7 @@ def limit_epochs(job: Job, recipe: R, model: nn.Module, inputs: Inputs, labels: 
             "seconds": epochs * epoch_s,
             "epochs": epochs,
             "recipe_epochs": planned,
-            "how": "measured steps",
+            "how": f"median of {LEAST_STEPS} measured steps",
         }
     )
     return recipe

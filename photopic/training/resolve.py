@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from photopic.config import AnyRecipe, FineTuneRecipe, FrozenRecipe, ScratchRecipe, override
 from photopic.data.dataset import DataSet
@@ -20,10 +21,14 @@ from photopic.training.recipes import load_recipe
 from photopic.training.transfer import built_on_run
 
 
-def asked_recipe(recipe: str | AnyRecipe | None, settings: Mapping[str, Any]) -> Choice | None:
+def asked_recipe(
+    recipe: str | AnyRecipe | None, settings: Mapping[str, Any], runtime: Runtime
+) -> Choice | None:
     """The recipe that was asked for; None: one must be chosen, which needs a look at the data."""
     if recipe is not None:
-        return named_recipe(recipe, settings)
+        asked = named_recipe(recipe, settings)
+        check_precision(asked.recipe, runtime)
+        return asked
     if isinstance(settings.get("backbone.weights"), str):
         _require_weights(settings["backbone.weights"])
     return None
@@ -49,7 +54,19 @@ def chosen_recipe(
 ) -> Choice:
     """The recipe that suits the data, the device and the time, with its options changed."""
     choice = choose_recipe(dataset, train_rows, runtime, time_limit_s)
+    check_precision(choice.recipe, runtime)
     return Choice(_changed(choice.recipe, settings), choice.reason)
+
+
+def check_precision(recipe: AnyRecipe, runtime: Runtime) -> None:
+    """Raises ConfigError for a precision that is asked for and has no effect."""
+    reduced = runtime.precision != torch.float32
+    if reduced and runtime.device.type == "cpu" and isinstance(recipe, FrozenRecipe):
+        raise ConfigError(
+            f"precision bfloat16 has no effect on the recipe {recipe.name} (frozen): on a processor, "
+            "features are computed in float32. Take that, or a recipe that trains step by step, such as "
+            "--recipe photos-finetune or small-images."
+        )
 
 
 def _changed(recipe: AnyRecipe, settings: Mapping[str, Any]) -> AnyRecipe:

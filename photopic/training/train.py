@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from photopic.config import AnyRecipe, FrozenRecipe, TrainOptions
 from photopic.data import Data, catalog
 from photopic.data.dataset import DataSet
@@ -23,7 +21,7 @@ from photopic.training.job import Job, Report, ignore
 from photopic.training.loop import Prepared
 from photopic.training.opening import open_and_split, reopen, rows_of, stored_options
 from photopic.training.outcome import Fitted
-from photopic.training.resolve import asked_recipe, chosen_recipe, named_recipe
+from photopic.training.resolve import asked_recipe, check_precision, chosen_recipe, named_recipe
 from photopic.training.sitting import WAYS, Sitting, new_manifest, split_rows
 
 
@@ -49,13 +47,12 @@ def train(
     started = time.perf_counter()
     # mistakes that need no look at the data are found before minutes of indexing, not after
     runtime = choose_runtime(options.device, options.precision)
-    asked = asked_recipe(recipe, settings or {})
+    asked = asked_recipe(recipe, settings or {}, runtime)
     if out is not None:
         require_free(Path(out))
     dataset, splits, rows = open_and_split(data, options, report)
     report({"event": "split", "counts": {name: len(rows[name]) for name in SPLITS}})
     choice = asked or chosen_recipe(settings or {}, dataset, rows["train"], runtime, options.time_limit_s)
-    _check_precision(choice.recipe, runtime)
     path = claim_run_path(Path("runs"), f"{dataset.name}-{choice.recipe.name}") if out is None else Path(out)
     stored = options.model_dump() | {"data": _reference(data)}
     manifest = new_manifest(dataset, rows, choice, stored, runtime)
@@ -68,17 +65,6 @@ def train(
         with suppress(OSError):  # it is not empty, so it was begun, here or by another process
             path.rmdir()
         raise
-
-
-def _check_precision(recipe: AnyRecipe, runtime: Runtime) -> None:
-    """Raises ConfigError for a precision that is asked for and has no effect."""
-    reduced = runtime.precision != torch.float32
-    if reduced and runtime.device.type == "cpu" and isinstance(recipe, FrozenRecipe):
-        raise ConfigError(
-            f"precision bfloat16 has no effect on the recipe {recipe.name} (frozen): on a processor, "
-            "features are computed in float32. Leave it out, or take a recipe that trains step by step, such "
-            "as --recipe photos-finetune or small-images."
-        )
 
 
 def _first_sitting(sitting: Sitting) -> Run:
@@ -129,7 +115,7 @@ def rehearse(
     """
     options = options or TrainOptions()
     runtime = choose_runtime(options.device, options.precision)
-    asked = asked_recipe(recipe, settings or {})
+    asked = asked_recipe(recipe, settings or {}, runtime)
     if asked is not None:
         _require_steps(asked.recipe)
     dataset, _, rows = open_and_split(data, options, report)
@@ -183,6 +169,7 @@ def resume(
     started = time.perf_counter()
     options = stored_options(run)
     runtime = choose_runtime(device or options.device, precision or options.precision)
+    check_precision(run.recipe, runtime)
     dataset, rows = reopen(run, data, report)
     _report_recipe(report, run, "as the run began", runtime)
     if run.records() and not has_checkpoint(run.path / "resume"):
@@ -206,9 +193,8 @@ def train_dataset(
     """Train on an opened data set, without a run folder and without a test split."""
     rows = rows_of(split_dataset(dataset, seed=seed, val_fraction=val_fraction, test_fraction=0.0))
     runtime = choose_runtime(device, precision)
-    asked = asked_recipe(recipe, settings or {})
+    asked = asked_recipe(recipe, settings or {}, runtime)
     choice = asked or chosen_recipe(settings or {}, dataset, rows["train"], runtime)
-    _check_precision(choice.recipe, runtime)
     job = Job(choice.recipe, dataset, rows, seed, runtime, report)
     return WAYS[type(choice.recipe)](job)
 
